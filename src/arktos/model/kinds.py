@@ -1,0 +1,99 @@
+"""What a kind is: one row of facts per resource. Everything a request handler must know about a kind stands here.
+
+`apiserver` never asks for a kind by name; it reads the row. Rows are declared in `kinds_*.py` modules and looked up by
+group-version-resource (`lookup`), by group-resource (`by_resource`) or by apiVersion and kind (`by_gvk`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Obj = dict[str, Any]
+"""A decoded API object: what JSON decodes to."""
+
+
+class Scope(enum.Enum):
+    """Where a kind's objects live. Every stored key carries a tenant; cluster-scoped ones are kept under `system`."""
+
+    CLUSTER = "Cluster"
+    TENANT = "Tenant"
+    NAMESPACE = "Namespaced"
+
+
+SYSTEM_TENANT = "system"
+ALL_TENANTS = "all"
+RESERVED_TENANTS = frozenset({"default", "all"})
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A printer column: `path` is a dotted path, or the name of a function in `model.columns` as `=name`."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A subresource in discovery: `group`/`version`/`kind` of its body where they differ from the parent's."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: str = ""
+    group: str = ""
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One served (group, version, kind).
+
+    `storage` names the version that is stored when several versions serve one resource ("" = this one).
+    `schema` is the type's name in the schema tables. `selectable` maps a field-selector label to the dotted path of the
+    value it reads (beyond `metadata.name`, `metadata.namespace`, `metadata.tenant`, `metadata.hashkey`, `metadata.uid`
+    and the `metadata.ownerReferences.hashkey.<Kind>` family, which all kinds have); `indexed` are those of them that the
+    store indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever).
+    """
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    scope: Scope
+    schema: str
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    columns: tuple[Column, ...] = ()
+    selectable: Mapping[str, str] = field(default_factory=dict)
+    indexed: tuple[str, ...] = ()
+    storage: str = ""
+    lazy: bool = False
+    ttl: int = 0
+    has_status: bool = False
+    has_generation: bool = False
+    create_on_update: bool = False
+    unconditional_update: bool = True
+    graceful: bool = False
+
+    @property
+    def resource(self) -> str:
+        """The group-resource, `pods` or `deployments.apps`: the first part of every stored key."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def list_kind(self) -> str:
+        return self.kind + "List"
