@@ -1,7 +1,7 @@
 """What Arktos adds to the Kubernetes schemas: types, fields, and fields that are no longer required.
 
 A type is written as `field: shape`. A shape is `string`, `boolean`, `int32`, `int64`, `quantity`, `any`, `time`,
-`bytes`, the name of a type (upstream's in full, ours without the prefix), `[shape]` for a list or `{shape}` for a map; a
+`bytes`, the name of a type (upstream's in full, ours without the prefix), `[shape]` for a list, `{shape}` for a map; a
 list of objects with a key is `[shape] by key`, with further patch strategies after the key. A trailing `!` marks a
 required field. Sources: the wire format of the original, and the design's Tenant.
 """
