@@ -74,7 +74,7 @@ def compact(node: Node) -> Node:
     fact: Node = {}
     if "$ref" in node:
         target = node["$ref"].removeprefix(REF)
-        fact.update(SPECIAL.get(target) or {"r": target})
+        fact.update({**SPECIAL[target], "n": target} if target in SPECIAL else {"r": target})
     elif "type" not in node:
         fact["t"] = "any"
     else:

@@ -19,6 +19,11 @@ OPTIONAL: dict[str, tuple[str, ...]] = {
 }
 """Required upstream, but not here: a pod has containers or a virtual machine."""
 
+CLEARED: dict[str, tuple[str, ...]] = {
+    _CORE + "PodSpec": ("workloadInfo",),
+}
+"""Fields of the original's wire that are derived: what a client sends there is dropped, and is not an unknown field."""
+
 FIELDS: dict[str, dict[str, str]] = {
     _META + "ObjectMeta": {"tenant": "string", "hashKey": "int64"},
     _META + "OwnerReference": {"hashKey": "int64"},

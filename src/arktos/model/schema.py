@@ -30,7 +30,7 @@ class Schema:
     `array` has `items` as the type of its elements; `any` is left alone (RawExtension, JSON, FieldsV1).
     Merge facts: `patch_merge_key` and `patch_strategies` serve strategic merge patch, `list_type`
     (atomic, set, map or ""), `list_map_keys` and `map_type` (atomic, granular or "") serve server-side apply.
-    `name` is the type's name where the node is a named type.
+    `name` is the upstream type's name where the node is a named type, also of one that is no object (Time, Quantity).
     """
 
     type: str
@@ -48,10 +48,12 @@ class Schema:
 
 
 class _Node(msgspec.Struct, frozen=True, gc=False):
-    """A property or element as the table has it: a type (`t`) or a reference (`r`), with its topology."""
+    """A property or element as the table has it: a type (`t`) or a reference (`r`), with its topology. `n` names the
+    upstream type that `t` stands for."""
 
     t: str = ""
     r: str = ""
+    n: str = ""
     f: str = ""
     i: _Node | None = None
     lt: str = ""
@@ -134,12 +136,13 @@ def _resolve(node: _Node, enum: tuple[str, ...]) -> Schema:
             return _with_map_type(target, node.mt)
         return target
     items = _resolve(node.i, enum) if node.i is not None else None
-    key = (node.t, node.f, id(items), enum, node.lt, node.lk, node.mt, node.mk, node.ms)
+    key = (node.t, node.f, node.n, id(items), enum, node.lt, node.lk, node.mt, node.mk, node.ms)
     found = _shared.get(key)
     if found is None:
         found = _shared[key] = Schema(
             type=node.t,
             format=node.f,
+            name=node.n,
             items=items,
             enum=enum if items is None else (),
             list_type=node.lt,
