@@ -80,10 +80,11 @@ def decode_header(raw: bytes | msgspec.Raw) -> Header:
 
 
 class Cached(msgspec.Struct, frozen=True, gc=False, eq=False):
-    """An object as an informer holds it. `raw` is its JSON as received; nothing here can be changed, so it is safe to share.
+    """An object as an informer holds it. `raw` is its JSON as received; nothing here can be changed, so it is safe
+    to share.
 
-    `labels` is empty rather than None; do not write to it. `deleting` is true from the moment `metadata.deletionTimestamp`
-    is set. Identity is by `uid` and `resource_version`; `key` is what queues carry.
+    `labels` is empty rather than None; do not write to it. `deleting` is true from the moment
+    `metadata.deletionTimestamp` is set. Identity is by `uid` and `resource_version`; `key` is what queues carry.
     """
 
     kind: Kind

@@ -1,9 +1,9 @@
 """The client: one API server, every kind, every tenant.
 
-Kinds are rows of the registry (`arktos.model.registry.by_resource("deployments.apps")`) or rows of your own for custom
-resources. Objects are plain dicts. Every method raises `ApiError` subclasses of `arktos.model.status` (NotFound, Conflict,
-AlreadyExists, ...) for answers that are not success, and `ConnectionFailed` for a server that could not be reached or died on
-the way: a write may then have happened.
+Kinds are rows of the registry (`arktos.model.registry.by_resource("deployments.apps")`) or rows of your own for
+custom resources. Objects are plain dicts. Every method raises `ApiError` subclasses of `arktos.model.status` (NotFound, Conflict,
+AlreadyExists, ...) for answers that are not success, and `ConnectionFailed` for a server that could not be reached
+or died on the way: a write may then have happened.
 
 `tenant` in every method: "" is what the object says, then the configuration, then what server URL or credential name;
 `ALL_TENANTS` ("all") lists and watches across tenants. It is ignored for cluster-scoped kinds.
@@ -51,7 +51,9 @@ class Client:
     async def aclose(self) -> None:
         """Closes all connections, running watches included."""
 
-    async def get(self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = "") -> Obj: ...
+    async def get(
+        self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = ""
+    ) -> Obj: ...
 
     async def list(
         self,
@@ -132,8 +134,8 @@ class Client:
         grace_period: int | None = None,
         dry_run: bool = False,
     ) -> Obj:
-        """Deletes, under the preconditions `uid` and `resource_version` if given (else Conflict). Answers the object, or
-        a Status, as the server sends. `grace_period` in seconds, None = the object's own."""
+        """Deletes, under the preconditions `uid` and `resource_version` if given (else Conflict). Answers the
+        object, or a Status, as the server sends. `grace_period` in seconds, None = the object's own."""
 
     async def delete_collection(
         self,
@@ -160,8 +162,8 @@ class Client:
         send_initial_events: bool = False,
         timeout: float = 0.0,
     ) -> Watch:
-        """Events after `resource_version`; without one, synthetic ADDED events come first. `timeout` in seconds is asked
-        of the server (0 = the server's own)."""
+        """Events after `resource_version`; without one, synthetic ADDED events come first. `timeout` in seconds is
+        asked of the server (0 = the server's own)."""
 
     async def request(self, method: str, path: str, body: Obj | None = None, *, timeout: float = 0.0) -> Obj:
         """Any other call: `path` under the server's prefix, query included (`/version`, `/apis`)."""

@@ -1,4 +1,5 @@
-"""A small controller runtime: informers put keys on a queue, workers reconcile them, failures come back with back-off."""
+"""A small controller runtime: informers put keys on a queue, workers reconcile them, failures come back with
+back-off."""
 
 from __future__ import annotations
 
@@ -44,8 +45,8 @@ def controller_key(kind: str) -> MapFn:
 
 
 class Controller:
-    """`reconcile(key)` makes the world as the object of that key wants it. It returns None, or seconds until it wants to be
-    called again. Raised from it:
+    """`reconcile(key)` makes the world as the object of that key wants it. It returns None, or seconds until it
+    wants to be called again. Raised from it:
 
     * `Retry(after)`: called again then. `Terminal(reason)`: not called again until the object changes.
     * `Conflict` (somebody else wrote meanwhile): again after back-off, logged at debug.
@@ -65,8 +66,8 @@ class Controller:
         self.name = name
 
     def watches(self, informer: Informer, map_fn: MapFn = own_key, *, when: Predicate | None = None) -> Self:
-        """Every change of the informer's objects queues the keys that `map_fn` gives for the old and the new object, if
-        `when(old, new)` says so. `run` waits for the informer to be synced."""
+        """Every change of the informer's objects queues the keys that `map_fn` gives for the old and the new
+        object, if `when(old, new)` says so. `run` waits for the informer to be synced."""
         return self
 
     def needs(self, informer: Informer) -> Self:

@@ -1,6 +1,8 @@
-"""What a call can raise: the server's `Status` as the `ApiError` it was, and `ConnectionFailed` for everything below it.
+"""What a call can raise: the server's `Status` as the `ApiError` it was, and `ConnectionFailed` for everything
+below it.
 
-`from_status` is the inverse of `ApiError.status()`: the reason picks the class, the HTTP code where the reason is unknown.
+`from_status` is the inverse of `ApiError.status()`: the reason picks the class, the HTTP code where the reason is
+unknown.
 """
 
 from __future__ import annotations
@@ -54,12 +56,14 @@ def _whole(value: object) -> int:
 
 
 def from_status(body: dict[str, Any], *, retry_after: int = 0) -> ApiError:
-    """The error that a `Status` object reports. Never raises: fields that are missing or of a wrong type count as empty.
-    `retry_after` (seconds, from the header) counts where the body has none."""
+    """The error that a `Status` object reports. Never raises: fields that are missing or of a wrong type count as
+    empty. `retry_after` (seconds, from the header) counts where the body has none."""
     code, reason = _whole(body.get("code")) or 500, _text(body.get("reason"))
     details = body.get("details")
     details = details if isinstance(details, dict) else {}
-    kind = _BY_REASON.get(reason) or (_BY_CODE.get(code) if not reason else None) or _unlisted(code, reason or "Unknown")
+    kind = (
+        _BY_REASON.get(reason) or (_BY_CODE.get(code) if not reason else None) or _unlisted(code, reason or "Unknown")
+    )
     causes = details.get("causes")
     return kind(
         _text(body.get("message")) or reason or f"the server answered {code}",
@@ -77,7 +81,8 @@ def from_status(body: dict[str, Any], *, retry_after: int = 0) -> ApiError:
 
 
 def from_response(code: int, body: bytes, retry_after: int = 0) -> ApiError:
-    """The error of an answer with `code` >= 400, whether its body is a `Status` or not (a proxy's page, plain text)."""
+    """The error of an answer with `code` >= 400, whether its body is a `Status` or not (a proxy's page, plain
+    text)."""
     try:
         decoded = msgspec.json.decode(body)
     except msgspec.DecodeError:

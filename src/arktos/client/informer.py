@@ -1,7 +1,7 @@
 """Informers: a local mirror of one kind, kept true by list and watch. Handlers hear of every change, in order.
 
-An informer starts with WatchList (one watch that sends the initial state), or list + watch where the server refuses that;
-it resumes from the last revision it saw, and starts over, with a diff, when that revision has expired.
+An informer starts with WatchList (one watch that sends the initial state), or list + watch where the server refuses
+that; it resumes from the last revision it saw, and starts over, with a diff, when that revision has expired.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Handler = Callable[[Cached | None, Cached | None], None]
 class Informer:
     """A mirror of `kind`, narrowed by the filters. All methods are for the loop's thread; nothing here blocks.
 
-    `synced` is set once the first complete state is in the cache, and stays set. Handlers must not raise: what they raise
-    ends `run`.
+    `synced` is set once the first complete state is in the cache, and stays set. Handlers must not raise: what they
+    raise ends `run`.
     """
 
     def __init__(
@@ -54,15 +54,16 @@ class Informer:
         """Adds an index, over what is there too. ValueError if the name is taken by another function."""
 
     def add_handler(self, on_change: Handler) -> None:
-        """`on_change(old, new)` for every change from now on: old is None for what came, new for what went. What is there
-        already is told first, as having come."""
+        """`on_change(old, new)` for every change from now on: old is None for what came, new for what went. What is
+        there already is told first, as having come."""
 
     @property
     def resource_version(self) -> str:
         """The revision that the cache equals, "" before the first sync."""
 
     async def run(self) -> None:
-        """Keeps the mirror true until cancelled. Network failures and refusals are retried with back-off, and logged."""
+        """Keeps the mirror true until cancelled. Network failures and refusals are retried with back-off, and
+        logged."""
 
 
 class Informers:

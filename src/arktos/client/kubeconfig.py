@@ -1,8 +1,8 @@
 """Where the API server is and who we are: kubeconfig files, and the files that a pod finds inside a cluster.
 
-Read: cluster (server with any prefix path, CA, tls-server-name, insecure-skip-tls-verify), user (client certificate and
-key, token, tokenFile), context (cluster, user, namespace, and `tenant`, which is Arktos' own). Not read: exec and auth
-provider plugins, proxies, basic auth.
+Read: cluster (server with any prefix path, CA, tls-server-name, insecure-skip-tls-verify), user (client certificate
+and key, token, tokenFile), context (cluster, user, namespace, and `tenant`, which is Arktos' own). Not read: exec
+and auth provider plugins, proxies, basic auth.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class ClientConfig:
 
     `ca`, `cert` and `key` are PEM bytes (`ca` empty: the machine's own authorities). `token_file` is read again every
     minute and wins over `token`. `tenant` "" means what the server URL or the credential names. `qps` 0 = no rate limit
-    on our side; `burst` is its bucket. `timeout` is for one answer, seconds. `retries` bounds how often a request that the
-    server refused with Retry-After (429, 503) is sent again.
+    on our side; `burst` is its bucket. `timeout` is for one answer, seconds. `retries` bounds how often a request
+    that the server refused with Retry-After (429, 503) is sent again.
     """
 
     server: str

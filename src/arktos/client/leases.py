@@ -1,7 +1,7 @@
 """Leader election over coordination.k8s.io/v1 Lease: at most one leader, whatever the clocks say.
 
-A lease is judged by when we last saw it change, on our own monotonic clock, never by the times written in it (as client-go
-does): clocks may differ, their rates may not, by more than the slack between `renew` and `duration`.
+A lease is judged by when we last saw it change, on our own monotonic clock, never by the times written in it (as
+client-go does): clocks may differ, their rates may not, by more than the slack between `renew` and `duration`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ class LeadershipLost(Exception):
 
 
 class Leadership:
-    """`async with Leadership(client, name="scheduler", namespace="kube-system", identity=me):` the body runs while we lead.
+    """`async with Leadership(client, name="scheduler", namespace="kube-system", identity=me):` the body runs while
+    we lead.
 
-    Entering waits until the lease is ours. If it is lost, the body is cancelled and the block raises `LeadershipLost`.
-    Leaving gives the lease up, so that a successor need not wait. Seconds: `duration` is how long others wait for a silent
-    leader, `renew` how long we try to renew before we give up (less than `duration`), `retry` the pause between tries.
+    Entering waits until the lease is ours. If it is lost, the body is cancelled and the block raises
+    `LeadershipLost`. Leaving gives the lease up, so that a successor need not wait. Seconds: `duration` is how long
+    others wait for a silent leader, `renew` how long we try to renew before we give up (less than `duration`),
+    `retry` the pause between tries.
     """
 
     def __init__(

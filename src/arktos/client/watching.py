@@ -34,7 +34,7 @@ class _Line(msgspec.Struct, gc=False):
     object: msgspec.Raw
 
 
-class _BookmarkMeta(msgspec.Struct):
+class _BookmarkMeta(msgspec.Struct, frozen=True):
     annotations: dict[str, str] | None = None
 
     @property
@@ -42,7 +42,7 @@ class _BookmarkMeta(msgspec.Struct):
         return (self.annotations or {}).get("k8s.io/initial-events-end") == "true"
 
 
-class _Bookmark(msgspec.Struct):
+class _Bookmark(msgspec.Struct, frozen=True):
     metadata: _BookmarkMeta = _BookmarkMeta()
 
 
@@ -51,7 +51,8 @@ _ANNOTATED = msgspec.json.Decoder(_Bookmark)
 
 
 def decode_event(line: bytes) -> WatchEvent:
-    """One line of a watch. Raises the `ApiError` that an ERROR event carries, `InternalError` for what is no event."""
+    """One line of a watch. Raises the `ApiError` that an ERROR event carries, `InternalError` for what is no
+    event."""
     try:
         decoded = _LINE.decode(line)
         if decoded.type == "ERROR":
@@ -62,8 +63,8 @@ def decode_event(line: bytes) -> WatchEvent:
 
 
 class Watch:
-    """An async iterator of `WatchEvent`, opened by its first step. Ends when the server ends it (its timeout, or a slow
-    reader); raises `ApiError` (also for an ERROR event, such as `Expired`) and `ConnectionFailed`.
+    """An async iterator of `WatchEvent`, opened by its first step. Ends when the server ends it (its timeout, or a
+    slow reader); raises `ApiError` (also for an ERROR event, such as `Expired`) and `ConnectionFailed`.
 
     A reader that stops early closes it: `async with client.watch(...) as events:` or `aclose()`.
     """

@@ -90,7 +90,8 @@ class QueueCore(Generic[K]):
             heapq.heappush(self._heap, (at, next(self._order), key))
 
     def back_off(self, key: K) -> float:
-        """Counts one more failure of `key` and returns its delay in seconds: base, doubled each time, up to the ceiling."""
+        """Counts one more failure of `key` and returns its delay in seconds: base, doubled each time, up to the
+        ceiling."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         return min(self._ceiling, self._base * 2.0 ** min(failures, 62))
@@ -127,7 +128,8 @@ class QueueCore(Generic[K]):
         return key, now - self._since.pop(key)
 
     def done(self, key: K, now: float) -> float:
-        """Ends the work on `key`, which becomes due again if it was added meanwhile. Returns how long the work took."""
+        """Ends the work on `key`, which becomes due again if it was added meanwhile. Returns how long the work
+        took."""
         started = self._working.pop(key)
         if key in self._again:
             self._again.discard(key)
@@ -250,8 +252,8 @@ class WorkQueue(Generic[K]):
 
 
 async def run(queue: WorkQueue[K], workers: int, handler: Callable[[K], Awaitable[None]]) -> None:
-    """Works on `queue` with `workers` tasks until cancelled. What `handler` raises ends them all: decide about failures
-    inside it (`Controller` does)."""
+    """Works on `queue` with `workers` tasks until cancelled. What `handler` raises ends them all: decide about
+    failures inside it (`Controller` does)."""
 
     async def work() -> None:
         while True:
