@@ -30,7 +30,8 @@ RESERVED_TENANTS = frozenset({"default", "all"})
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A printer column: `path` is a dotted path, or the name of a function in `model.columns` as `=name`."""
+    """A printer column. `path` is the dotted path of its value where a kind's row declares the column; the columns of
+    built-in kinds have their cells from a function in `model.columns` and no path."""
 
     name: str
     type: str = "string"
