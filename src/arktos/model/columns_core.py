@@ -128,14 +128,6 @@ def resource_quota(obj: Obj) -> list[Cell]:
     return [name_of(obj), ", ".join(requests), ", ".join(limits), age_of(obj)]
 
 
-def component_status(obj: Obj) -> list[Cell]:
-    for found in items(obj, "conditions"):
-        if text(found, "type") == "Healthy":
-            state = "Healthy" if text(found, "status") == "True" else "Unhealthy"
-            return [name_of(obj), state, text(found, "message"), text(found, "error")]
-    return [name_of(obj), "Unknown", "", ""]
-
-
 _STATUS = Column("Status", description="The state in one word.")
 WITH_PHASE = Printer((NAME, _STATUS, AGE), with_phase)
 EVENT = Printer(
@@ -194,14 +186,5 @@ PRINTERS = {
             AGE,
         ),
         resource_quota,
-    ),
-    "componentstatuses": Printer(
-        (
-            NAME,
-            Column("Status", description="Whether it is healthy."),
-            Column("Message", description="What it says of itself."),
-            Column("Error", description="What is wrong."),
-        ),
-        component_status,
     ),
 }

@@ -12,7 +12,6 @@ from arktos.model.columns_cell import (
     age_of,
     at,
     condition,
-    deleting,
     flag,
     human_duration,
     items,
@@ -113,29 +112,6 @@ def policy_binding(obj: Obj) -> list[Cell]:
     return [name_of(obj), text(obj, "spec", "policyName"), shown, age_of(obj)]
 
 
-def flow_schema(obj: Obj) -> list[Cell]:
-    return [
-        name_of(obj),
-        text(obj, "spec", "priorityLevelConfiguration", "name"),
-        number(obj, "spec", "matchingPrecedence"),
-        text(obj, "spec", "distinguisherMethod", "type", empty=NONE),
-        age_of(obj),
-        text(condition(obj, "Dangling"), "status", empty="?"),
-    ]
-
-
-def priority_level(obj: Obj) -> list[Cell]:
-    limited = part(obj, "spec", "limited")
-    queuing = part(limited, "limitResponse", "queuing")
-    return [
-        name_of(obj),
-        text(obj, "spec", "type"),
-        text(limited, "nominalConcurrencyShares", empty=NONE),
-        *(text(queuing, f, empty=NONE) for f in ("queues", "handSize", "queueLengthLimit")),
-        age_of(obj),
-    ]
-
-
 def api_service(obj: Obj) -> list[Cell]:
     service = part(obj, "spec", "service")
     shown = f"{text(service, 'namespace')}/{text(service, 'name')}" if service else "Local"
@@ -144,20 +120,6 @@ def api_service(obj: Obj) -> list[Cell]:
     if state != "True" and text(available, "reason"):
         state += f" ({text(available, 'reason')})"
     return [name_of(obj), shown, state, age_of(obj)]
-
-
-def device_claim(obj: Obj) -> list[Cell]:
-    states = ["deleted"] if deleting(obj) else []
-    if at(obj, "status", "allocation") is not None:
-        states += ["allocated", "reserved"] if items(obj, "status", "reservedFor") else ["allocated"]
-    elif not states:
-        states = ["pending"]
-    return [name_of(obj), ",".join(states), age_of(obj)]
-
-
-def device_slice(obj: Obj) -> list[Cell]:
-    spec = part(obj, "spec")
-    return [name_of(obj), text(spec, "nodeName"), text(spec, "driver"), text(spec, "pool", "name"), age_of(obj)]
 
 
 _BINDING = Printer(
@@ -231,29 +193,6 @@ PRINTERS = {
     ),
     "validatingadmissionpolicybindings.admissionregistration.k8s.io": _POLICY_BINDING,
     "mutatingadmissionpolicybindings.admissionregistration.k8s.io": _POLICY_BINDING,
-    "flowschemas.flowcontrol.apiserver.k8s.io": Printer(
-        (
-            NAME,
-            Column("PriorityLevel", description="The level of its requests."),
-            Column("MatchingPrecedence", description="Among the schemas that match, the smallest counts."),
-            Column("DistinguisherMethod", description="What flows are told apart by."),
-            AGE,
-            Column("MissingPL", description="Whether its priority level is missing."),
-        ),
-        flow_schema,
-    ),
-    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Printer(
-        (
-            NAME,
-            Column("Type", description="Whether it is limited."),
-            Column("NominalConcurrencyShares", description="Its share of what is served at once."),
-            Column("Queues", description="How many queues it has."),
-            Column("HandSize", description="Among how many queues a flow's requests are dealt."),
-            Column("QueueLengthLimit", description="How many requests may wait in a queue."),
-            AGE,
-        ),
-        priority_level,
-    ),
     "apiservices.apiregistration.k8s.io": Printer(
         (
             NAME,
@@ -262,18 +201,5 @@ PRINTERS = {
             AGE,
         ),
         api_service,
-    ),
-    "resourceclaims.resource.k8s.io": Printer(
-        (NAME, Column("State", description="What became of it."), AGE), device_claim
-    ),
-    "resourceslices.resource.k8s.io": Printer(
-        (
-            NAME,
-            Column("Node", description="The node that has the devices."),
-            Column("Driver", description="The driver of the devices."),
-            Column("Pool", description="The pool that they belong to."),
-            AGE,
-        ),
-        device_slice,
     ),
 }

@@ -321,7 +321,7 @@ PRINTERS = {
         ),
         pod_disruption_budget,
     ),
+    "scales.autoscaling": Printer(
+        (NAME, _DESIRED, Column("Available", "integer", description="How many there are."), AGE), scale
+    ),
 }
-
-SCALE = Printer((NAME, _DESIRED, Column("Available", "integer", description="How many there are."), AGE), scale)
-"""A Scale is the body of a subresource, so no resource names it."""
