@@ -43,6 +43,13 @@ def decode_object(data: bytes | memoryview) -> dict[str, Any]:
     return value
 
 
+def decode_yaml(data: bytes) -> Any:
+    """As `decode`, for YAML (of which JSON is a part). The parser is loaded when it is first needed."""
+    from arktos.wire import yaml
+
+    return yaml.decode(data)
+
+
 def encode(value: object) -> bytes:
     """Compact JSON. Raises TypeError or ValueError for what JSON cannot say; NaN and infinity become null."""
     return _encoder.encode(value)
