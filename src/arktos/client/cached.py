@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TypeVar
 
 import msgspec
@@ -132,8 +133,8 @@ class Cached(msgspec.Struct, frozen=True, gc=False, eq=False):
         meta = (header or _HEADER.decode(raw)).metadata
         return cls(
             kind,
-            "" if kind.scope is Scope.CLUSTER else meta.tenant,
-            meta.namespace,
+            "" if kind.scope is Scope.CLUSTER else intern(meta.tenant),
+            intern(meta.namespace),
             meta.name,
             meta.uid,
             meta.resource_version,

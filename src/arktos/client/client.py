@@ -11,18 +11,39 @@ or died on the way: a write may then have happened.
 
 from __future__ import annotations
 
+import asyncio
+import builtins
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import msgspec
 
-from arktos.client.kubeconfig import ClientConfig
+from arktos.client import kubeconfig
+from arktos.client.credentials import BearerToken, ssl_context
+from arktos.client.errors import from_response
+from arktos.client.kubeconfig import ClientConfig, ConfigError
+from arktos.client.paths import Paths, query
+from arktos.client.ratelimit import TokenBucket
 from arktos.client.watching import Watch
-from arktos.model.kinds import Kind, Obj
+from arktos.model.kinds import Kind, Obj, Scope
+from arktos.model.status import ApiError, Expired, ServiceUnavailable, TooManyRequests
+from arktos.wire.http_client import HttpClient, ResponseStream
 
 PatchType = Literal["merge", "json", "strategic", "apply"]
 Propagation = Literal["", "Background", "Foreground", "Orphan"]
+
+_PATCH_MEDIA = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+_LONGEST_PAUSE = 30.0
+"""Seconds: a Retry-After that asks for more is raised instead of waited for."""
+_WATCH_GRACE = 30.0
+"""Seconds that a watch may outlive the timeout that the server was asked for, before we take the server for hung."""
 
 
 class Listing(msgspec.Struct):
@@ -39,21 +60,68 @@ class RawListing(msgspec.Struct):
     resource_version: str
 
 
-class Client:
-    """Safe for any number of tasks of one event loop. Use as an async context manager, or call `aclose`."""
+class _ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+    continue_: str = msgspec.field(name="continue", default="")
 
-    def __init__(self, config: ClientConfig) -> None: ...
+
+class _RawPage(msgspec.Struct):
+    metadata: _ListMeta
+    items: list[msgspec.Raw] | None = None
+
+
+_PAGE = msgspec.json.Decoder(_RawPage)
+
+
+class Client:
+    """Safe for any number of tasks of one event loop. Use as an async context manager, or call `aclose`.
+
+    A request that the server refuses for now (429, 503 with Retry-After) is sent again, `config.retries` times at
+    most; a GET also once more when its connection died before any answer byte. Nothing else is ever sent twice.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        """Raises ConfigError for a configuration that cannot be used. Connects on the first request."""
+        try:
+            self._paths = Paths(config.server, config.tenant)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        self.config = config
+        self._http = HttpClient(
+            self._paths.origin,
+            ssl_context=ssl_context(config),
+            server_name=config.tls_server_name,
+            connections=config.connections,
+            user_agent=config.user_agent,
+        )
+        self._token = BearerToken(config)
+        self._bucket: TokenBucket | None = None
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path = "", context: str = "", *, user_agent: str = "") -> Self:
         """`path` "" is $KUBECONFIG or ~/.kube/config, `context` "" the file's current one. Raises ConfigError."""
+        config = kubeconfig.load(path, context)
+        return cls(config.with_user_agent(user_agent) if user_agent else config)
 
     async def aclose(self) -> None:
         """Closes all connections, running watches included."""
+        await self._http.aclose()
 
-    async def get(
-        self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = ""
-    ) -> Obj: ...
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    # reading
+
+    async def get(self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = "") ->
+    Obj:
+        """One object, or its subresource (`scale`)."""
+        path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name, subresource=subresource)
+        return _decode(await self._call("GET", path))
 
     async def list(
         self,
@@ -68,7 +136,24 @@ class Client:
         resource_version_match: str = "",
     ) -> Listing:
         """All objects that match, following continue tokens; `limit` is the page size (0 = one page). A list that
-        expires midway is started again, once, without pages. Items carry apiVersion and kind."""
+        expires midway is started again without pages. Items carry apiVersion and kind."""
+        raw = await self.list_raw(
+            kind,
+            namespace=namespace,
+            tenant=tenant,
+            label_selector=label_selector,
+            field_selector=field_selector,
+            limit=limit,
+            resource_version=resource_version,
+            resource_version_match=resource_version_match,
+        )
+        items = []
+        for encoded in raw.items:
+            item = _decode(encoded)
+            item.setdefault("apiVersion", kind.api_version)
+            item.setdefault("kind", kind.kind)
+            items.append(item)
+        return Listing(items, raw.resource_version)
 
     async def list_raw(
         self,
@@ -83,6 +168,61 @@ class Client:
         resource_version_match: str = "",
     ) -> RawListing:
         """As `list`, without decoding the items."""
+        path = self._paths.resource(kind, tenant=tenant, namespace=namespace)
+        filters = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        start = {
+            **filters,
+            "limit": str(limit) if limit else "",
+            "resourceVersion": resource_version,
+            "resourceVersionMatch": resource_version_match,
+        }
+        parameters: Mapping[str, str] = start
+        items: builtins.list[bytes] = []
+        while True:
+            try:
+                page = _page(await self._call("GET", query(path, parameters)))
+            except Expired:
+                if parameters is start:
+                    raise
+                # The token has outlived the server's history: what we have is of no use, a whole list always works.
+                items, parameters = [], {**start, "limit": ""}
+                start = parameters
+                continue
+            items += [bytes(item) for item in page.items or ()]
+            if not page.metadata.continue_:
+                return RawListing(items, page.metadata.resource_version)
+            parameters = {**filters, "limit": start["limit"], "continue": page.metadata.continue_}
+
+    def watch(
+        self,
+        kind: Kind,
+        *,
+        namespace: str = "",
+        tenant: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        resource_version: str = "",
+        bookmarks: bool = True,
+        send_initial_events: bool = False,
+        timeout: float = 0.0,
+    ) -> Watch:
+        """Events after `resource_version`; without one, synthetic ADDED events come first. `send_initial_events` ends
+        these with a bookmark (`WatchEvent.ends_initial_events`). `timeout` in seconds is asked of the server (0 = the
+        server's own)."""
+        parameters = {
+            "watch": "true",
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true" if bookmarks or send_initial_events else "",
+            "sendInitialEvents": "true" if send_initial_events else "",
+            "resourceVersionMatch": "NotOlderThan" if send_initial_events else "",
+            "timeoutSeconds": str(max(1, round(timeout))) if timeout else "",
+        }
+        target = query(self._paths.resource(kind, tenant=tenant, namespace=namespace), parameters)
+        return Watch(lambda: self._stream(target, timeout + _WATCH_GRACE if timeout else 0.0))
+
+    # writing
 
     async def create(
         self,
@@ -96,19 +236,38 @@ class Client:
         field_manager: str = "",
         dry_run: bool = False,
     ) -> Obj:
-        """Creates `obj`, or posts it to `subresource` of the object `name` (default: the body's own name)."""
+        """Creates `obj`, or posts it to `subresource` of the object `name` (default: the body's own name). Tenant and
+        namespace, where not given, are the body's."""
+        meta = obj.get("metadata") or {}
+        path = self._paths.resource(
+            kind,
+            tenant=tenant or meta.get("tenant", ""),
+            namespace=namespace or meta.get("namespace", ""),
+            name=(name or meta.get("name", "")) if subresource else "",
+            subresource=subresource,
+        )
+        return _decode(await self._call("POST", query(path, _write(field_manager, dry_run)), obj))
 
     async def update(
         self, kind: Kind, obj: Obj, *, subresource: str = "", field_manager: str = "", dry_run: bool = False
     ) -> Obj:
         """Replaces the object; tenant, namespace and name are the object's own. `metadata.resourceVersion`, if there,
         must be the current one (else Conflict)."""
+        meta = obj["metadata"]
+        path = self._paths.resource(
+            kind,
+            tenant=meta.get("tenant", ""),
+            namespace=meta.get("namespace", ""),
+            name=meta["name"],
+            subresource=subresource,
+        )
+        return _decode(await self._call("PUT", query(path, _write(field_manager, dry_run)), obj))
 
     async def patch(
         self,
         kind: Kind,
         name: str,
-        patch: Obj | list[Obj],
+        patch: Obj | builtins.list[Obj],
         *,
         type: PatchType = "merge",
         namespace: str = "",
@@ -118,8 +277,13 @@ class Client:
         force: bool = False,
         dry_run: bool = False,
     ) -> Obj:
-        """`json` takes a list of operations, the others an object. `apply` is server-side apply: `field_manager` is
-        then required by the server (default: the user agent's first word), `force` takes fields over."""
+        """`json` takes a list of operations, the others an object. `apply` is server-side apply, for which the server
+        wants a field manager (default: the user agent's first word); `force` takes fields over."""
+        if type == "apply" and not field_manager:
+            field_manager = self.config.user_agent.split("/")[0].split(" ")[0]
+        path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name, subresource=subresource)
+        parameters = {**_write(field_manager, dry_run), "force": "true" if force else ""}
+        return _decode(await self._call("PATCH", query(path, parameters), patch, _PATCH_MEDIA[type]))
 
     async def delete(
         self,
@@ -136,6 +300,12 @@ class Client:
     ) -> Obj:
         """Deletes, under the preconditions `uid` and `resource_version` if given (else Conflict). Answers the
         object, or a Status, as the server sends. `grace_period` in seconds, None = the object's own."""
+        options = _delete_options(propagation, grace_period)
+        if uid or resource_version:
+            given = {"uid": uid, "resourceVersion": resource_version}
+            options["preconditions"] = {name: value for name, value in given.items() if value}
+        path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name)
+        return _decode(await self._call("DELETE", query(path, _write("", dry_run)), options or None))
 
     async def delete_collection(
         self,
@@ -147,29 +317,99 @@ class Client:
         field_selector: str = "",
         propagation: Propagation = "",
         grace_period: int | None = None,
-    ) -> Obj: ...
+    ) -> Obj:
+        """Deletes all objects that match. Answers the list, or a Status, as the server sends."""
+        path = self._paths.resource(kind, tenant=tenant, namespace=namespace)
+        parameters = {"labelSelector": label_selector, "fieldSelector": field_selector}
+        options = _delete_options(propagation, grace_period)
+        return _decode(await self._call("DELETE", query(path, parameters), options or None))
 
-    def watch(
-        self,
-        kind: Kind,
-        *,
-        namespace: str = "",
-        tenant: str = "",
-        label_selector: str = "",
-        field_selector: str = "",
-        resource_version: str = "",
-        bookmarks: bool = True,
-        send_initial_events: bool = False,
-        timeout: float = 0.0,
-    ) -> Watch:
-        """Events after `resource_version`; without one, synthetic ADDED events come first. `timeout` in seconds is
-        asked of the server (0 = the server's own)."""
-
-    async def request(self, method: str, path: str, body: Obj | None = None, *, timeout: float = 0.0) -> Obj:
+    async def request(self, method: str, path: str, body: Obj | None = None) -> Obj:
         """Any other call: `path` under the server's prefix, query included (`/version`, `/apis`)."""
+        return _decode(await self._call(method, self._paths.other(path), body))
 
-    async def __aenter__(self) -> Self: ...
+    # the wire
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    async def _call(
+        self,
+        method: str,
+        target: str,
+        body: Obj | builtins.list[Obj] | None = None,
+        media: str = "application/json",
+    ) -> bytes:
+        encoded = b"" if body is None else msgspec.json.encode(body)
+        for attempt in range(self.config.retries + 1):
+            headers = await self._admit()
+            if encoded:
+                headers["Content-Type"] = media
+            answer = await self._http.request(
+                method, target, headers=headers, body=encoded, timeout=self.config.timeout
+            )
+            if answer.status < 400:
+                return answer.body
+            error = _refusal(answer.status, answer.headers, answer.body)
+            if attempt == self.config.retries or not _worth_waiting(error):
+                raise error
+            await asyncio.sleep(error.retry_after)
+        raise AssertionError("unreachable")
+
+    async def _stream(self, target: str, lifetime: float) -> ResponseStream:
+        for attempt in range(self.config.retries + 1):
+            stream = await self._http.stream(
+                "GET", target, headers=await self._admit(), timeout=self.config.timeout, lifetime=lifetime
+            )
+            if stream.status < 400:
+                return stream
+            error = _refusal(stream.status, stream.headers, await stream.read())
+            if attempt == self.config.retries or not _worth_waiting(error):
+                raise error
+            await asyncio.sleep(error.retry_after)
+        raise AssertionError("unreachable")
+
+    async def _admit(self) -> dict[str, str]:
+        """Waits for our own rate limit, if there is one; gives the headers of every request."""
+        now = asyncio.get_running_loop().time()
+        if self.config.qps:
+            if self._bucket is None:
+                self._bucket = TokenBucket(self.config.qps, self.config.burst or max(1.0, self.config.qps), now)
+            pause = self._bucket.reserve(now)
+            if pause:
+                await asyncio.sleep(pause)
+        return {"Accept": "application/json", **self._token.header(now)}
+
+
+def _decode(body: bytes) -> Obj:
+    try:
+        decoded: Obj = msgspec.json.decode(body, type=dict)
+    except msgspec.DecodeError as error:
+        raise from_response(500, b"the server answered what is no JSON object: " + str(error).encode()) from error
+    return decoded
+
+
+def _page(body: bytes) -> _RawPage:
+    try:
+        return _PAGE.decode(body)
+    except msgspec.DecodeError as error:
+        raise from_response(500, b"the server answered what is no list: " + str(error).encode()) from error
+
+
+def _refusal(code: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    after = headers.get("retry-after", "")
+    return from_response(code, body, int(after) if after.isdecimal() else 0)
+
+
+def _worth_waiting(error: ApiError) -> bool:
+    return isinstance(error, TooManyRequests | ServiceUnavailable) and 0 < error.retry_after <= _LONGEST_PAUSE
+
+
+def _write(field_manager: str, dry_run: bool) -> dict[str, str]:
+    return {"fieldManager": field_manager, "dryRun": "All" if dry_run else ""}
+
+
+def _delete_options(propagation: str, grace_period: int | None) -> Obj:
+    options: Obj = {}
+    if propagation:
+        options["propagationPolicy"] = propagation
+    if grace_period is not None:
+        options["gracePeriodSeconds"] = grace_period
+    return options

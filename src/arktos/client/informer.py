@@ -7,22 +7,38 @@ that; it resumes from the last revision it saw, and starts over, with a diff, wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+import random
+from collections.abc import Callable, Mapping
 
-from arktos.client.cache import Change
+import msgspec
+import structlog
+
+from arktos.client.cache import Cache, Change, IndexFn
 from arktos.client.cached import Cached
 from arktos.client.client import Client
-from arktos.model.kinds import ALL_TENANTS, Kind
+from arktos.client.errors import ConnectionFailed
+from arktos.client.ratelimit import Backoff
+from arktos.client.reflector import Ask, Reflector
+from arktos.model.kinds import ALL_TENANTS, Kind, Scope
+from arktos.model.status import ApiError, Expired, InternalError
 
-IndexFn = Callable[[Cached], Iterable[str]]
+__all__ = ["Handler", "IndexFn", "Informer", "Informers"]
+
 Handler = Callable[[Cached | None, Cached | None], None]
+
+_log = structlog.get_logger(__name__)
+_WATCH_SECONDS = (300.0, 600.0)
+_HEALTHY = 5.0
+"""Seconds after which a watch counts as good, even if nothing came: its end needs no back-off."""
+_SLICE = 500
+"""Objects handled between two looks at the rest of the event loop."""
 
 
 class Informer:
-    """A mirror of `kind`, narrowed by the filters. All methods are for the loop's thread; nothing here blocks.
+    """A mirror of `kind`, narrowed by the filters. All methods are for the loop's thread; none blocks.
 
-    `synced` is set once the first complete state is in the cache, and stays set. Handlers must not raise: what they
-    raise ends `run`.
+    `synced` is set once the first complete state is in the cache and the handlers were told, and stays set.
+    Handlers must not raise: what they raise ends `run`.
     """
 
     def __init__(
@@ -38,32 +54,150 @@ class Informer:
     ) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
+        self._client = client
+        self._tenant = tenant
+        self._namespace = namespace
+        self._label_selector = label_selector
+        self._field_selector = field_selector
+        self._cache = Cache(indexes)
+        self._reflector = Reflector(kind, self._cache)
+        self._handlers: list[Handler] = []
+        self._backoff = Backoff(0.1, 30.0)
+        self._complaint = ""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self._cache.objects)
 
     def get(self, tenant: str, namespace: str, name: str) -> Cached | None:
-        """Tenant is ignored for cluster-scoped kinds."""
+        """One object. Tenant and namespace are ignored for kinds that have none."""
+        scope = self.kind.scope
+        key = (
+            "" if scope is Scope.CLUSTER else tenant,
+            namespace if scope is Scope.NAMESPACE else "",
+            name,
+        )
+        return self._cache.objects.get(key)
 
     def by_index(self, name: str, value: str) -> list[Cached]:
         """The objects for which the index function `name` gave `value`. KeyError for an index that does not exist."""
+        return self._cache.by_index(name, value)
 
-    def items(self) -> Iterable[Cached]:
-        """All objects, as of now (a copy is made: it may be iterated across awaits)."""
+    def items(self) -> list[Cached]:
+        """All objects, as of now."""
+        return list(self._cache.objects.values())
 
     def add_index(self, name: str, fn: IndexFn) -> None:
         """Adds an index, over what is there too. ValueError if the name is taken by another function."""
+        self._cache.add_index(name, fn)
 
     def add_handler(self, on_change: Handler) -> None:
-        """`on_change(old, new)` for every change from now on: old is None for what came, new for what went. What is
-        there already is told first, as having come."""
+        """`on_change(old, new)` for every change from now on: old is None for what came, new for what went; old is
+        the very object that was new before. What is there already is told first, as having come. The cache already
+        holds the change when it is told."""
+        for cached in self.items():
+            on_change(None, cached)
+        self._handlers.append(on_change)
 
     @property
     def resource_version(self) -> str:
         """The revision that the cache equals, "" before the first sync."""
+        return self._reflector.resource_version
 
     async def run(self) -> None:
         """Keeps the mirror true until cancelled. Network failures and refusals are retried with back-off, and
-        logged."""
+        logged when they begin, change and end."""
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            try:
+                if self._reflector.ask is Ask.LIST:
+                    await self._list()
+                    continue
+                await self._watch()
+                self._reflector.ended()
+                if loop.time() - started >= _HEALTHY:
+                    self._recovered()
+                    continue
+            except (ApiError, ConnectionFailed) as error:
+                relist = self._reflector.ask is Ask.WATCH and isinstance(error, Expired)
+                self._reflector.failed(error)
+                self._complain(error)
+                if relist and loop.time() - started >= _HEALTHY:
+                    continue
+            await asyncio.sleep(self._backoff.next())
+
+    async def _list(self) -> None:
+        listing = await self._client.list_raw(
+            self.kind,
+            tenant=self._tenant,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            limit=_SLICE,
+        )
+        items: list[Cached] = []
+        for raw in listing.items:
+            items.append(self._readable(raw))
+            if len(items) % _SLICE == 0:
+                await asyncio.sleep(0)
+        await self._take(self._reflector.listed(items, listing.resource_version))
+        self._recovered()
+
+    async def _watch(self) -> None:
+        reflector = self._reflector
+        streaming = reflector.ask is Ask.STREAM
+        watch = self._client.watch(
+            self.kind,
+            tenant=self._tenant,
+            namespace=self._namespace,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            resource_version="" if streaming else reflector.resource_version,
+            send_initial_events=streaming,
+            timeout=random.uniform(*_WATCH_SECONDS),
+        )
+        async with watch:
+            while batch := await watch.batch():
+                for event in batch:
+                    changes = reflector.event(event)
+                    if changes:
+                        await self._take(changes)
+                if reflector.ask is Ask.WATCH:
+                    self._recovered()
+
+    async def _take(self, changes: list[Change]) -> None:
+        for count, change in enumerate(changes, 1):
+            self._cache.apply(change)
+            for handler in self._handlers:
+                handler(*change)
+            if count % _SLICE == 0:
+                await asyncio.sleep(0)
+
+    def _readable(self, raw: bytes) -> Cached:
+        try:
+            return Cached.from_raw(self.kind, raw)
+        except msgspec.DecodeError as error:
+            raise InternalError(f"the server listed an object that cannot be read: {error}") from error
+
+    def _recovered(self) -> None:
+        self._backoff.reset()
+        if self._reflector.synced:
+            self.synced.set()
+        if self._complaint:
+            self._complaint = ""
+            _log.info("informer_recovered", resource=self.kind.resource, rv=self.resource_version)
+
+    def _complain(self, error: ApiError | ConnectionFailed) -> None:
+        complaint = f"{type(error).__name__}: {error}"
+        if complaint == self._complaint:
+            return
+        self._complaint = complaint
+        # A revision that has left the window is what happens to those who slept; nothing is wrong.
+        log = _log.info if isinstance(error, Expired) else _log.warning
+        log("informer_interrupted", resource=self.kind.resource, rv=self.resource_version, error=complaint)
+
+
+_Filters = tuple[str, str, str, str, str, str]
 
 
 class Informers:
@@ -72,7 +206,11 @@ class Informers:
     `run` holds them in one task group; informers asked for while it runs are started at once.
     """
 
-    def __init__(self, client: Client) -> None: ...
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._informers: dict[_Filters, Informer] = {}
+        self._tasks: dict[_Filters, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
 
     def get(
         self,
@@ -84,13 +222,47 @@ class Informers:
         field_selector: str = "",
         indexes: Mapping[str, IndexFn] | None = None,
     ) -> Informer:
-        """The shared informer; `indexes` are added to it."""
+        """The shared informer; `indexes` are added to it (ValueError if a name is taken by another function)."""
+        filters = (kind.resource, kind.version, tenant, namespace, label_selector, field_selector)
+        informer = self._informers.get(filters)
+        if informer is None:
+            informer = self._informers[filters] = Informer(
+                self._client,
+                kind,
+                tenant=tenant,
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+            )
+            if self._group is not None:
+                self._tasks[filters] = self._group.create_task(informer.run())
+        for name, fn in (indexes or {}).items():
+            informer.add_index(name, fn)
+        return informer
 
     async def stop(self, informer: Informer) -> None:
         """Stops one informer and forgets it (a custom resource's kind that has gone)."""
+        for filters, known in list(self._informers.items()):
+            if known is informer:
+                del self._informers[filters]
+                task = self._tasks.pop(filters, None)
+                if task is not None:
+                    task.cancel()
+                    await asyncio.wait([task])
 
     async def run(self) -> None:
         """Runs all informers until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for filters, informer in self._informers.items():
+                    self._tasks[filters] = group.create_task(informer.run())
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+            self._tasks.clear()
 
     async def wait_synced(self) -> None:
         """Waits until every informer asked for so far has its first complete state."""
+        for informer in list(self._informers.values()):
+            await informer.synced.wait()
