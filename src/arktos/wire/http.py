@@ -29,9 +29,10 @@ class Peer(Protocol):
 
 
 class Request:
-    """A complete request. `path` is percent-decoded, `query` raw (without `?`); header names are lower case."""
+    """A complete request. `path` is percent-decoded, `query` raw (without `?`); header names are lower case.
+    `mark` is the handler's: what it wants to be told of the request again when the answer has been sent."""
 
-    __slots__ = ("body", "headers", "method", "path", "peer", "query", "target")
+    __slots__ = ("body", "headers", "mark", "method", "path", "peer", "query", "target")
 
     def __init__(
         self, method: str, target: str, path: str, query: str, headers: dict[str, str], body: bytes, peer: Peer
@@ -43,6 +44,7 @@ class Request:
         self.headers = headers
         self.body = body
         self.peer = peer
+        self.mark: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

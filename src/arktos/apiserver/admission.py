@@ -1,0 +1,76 @@
+"""Admission: what a write must meet, and what it brings along, beyond its own object.
+
+Each step takes an `Attempt` and may change its object, refuse it with an ApiError, or add preconditions and writes to
+the commit. Steps are listed per resource in one table, in order; `"*"` steps run for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from arktos.apiserver.call import Call
+from arktos.apiserver.commits import refused
+from arktos.model.kinds import Kind, Obj
+from arktos.store.records import Key, Live, Precondition, PreconditionFailed, Store, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A write about to happen. `operation` is create, update, patch or delete; `obj` is the stored version's object
+    (for a delete, the object as it stands); `old` is None on create."""
+
+    call: Call
+    kind: Kind
+    operation: str
+    obj: Obj
+    old: Obj | None
+    subresource: str
+
+
+@dataclass(slots=True)
+class Effects:
+    """What the commit must check and write besides."""
+
+    preconditions: list[Precondition] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+
+
+Step = Callable[[Attempt, Effects], None]
+Release = Callable[[Obj], Sequence[Write]]
+
+
+class Admission:
+    """The chain. `steps` maps a group-resource, or `"*"`, to its steps; `releases` what a removed object gives back.
+
+    A resource with a release draws what it takes at random, so a create of it that loses a race is tried again."""
+
+    def __init__(
+        self, store: Store, steps: Mapping[str, Sequence[Step]], releases: Mapping[str, Release] | None = None
+    ) -> None:
+        self._store = store
+        self._releases = dict(releases or {})
+        self._general = tuple(steps.get("*", ()))
+        self._steps = {resource: (*self._general, *own) for resource, own in steps.items() if resource != "*"}
+
+    def admit(self, attempt: Attempt) -> Effects:
+        effects = Effects()
+        for step in self._steps.get(attempt.kind.resource, self._general):
+            step(attempt, effects)
+        return effects
+
+    def draws(self, resource: str) -> bool:
+        return resource in self._releases
+
+    def release(self, resource: str, obj: Obj) -> Sequence[Write]:
+        """Writes that go with the removal of `obj`."""
+        give_back = self._releases.get(resource)
+        return give_back(obj) if give_back is not None else ()
+
+    def require_parents(self, preconditions: Sequence[Precondition], about: Key) -> None:
+        """What a commit would check of parents, for a dry run of a write to `about`."""
+        for condition in preconditions:
+            if isinstance(condition, Live):
+                current = self._store.get(condition.key)
+                if current is None or current.header.deleting:
+                    raise refused(PreconditionFailed(condition, current), about)

@@ -1,0 +1,136 @@
+"""From a request to a reply: who asks, what for, may they, and the verb that answers.
+
+Reads run to their end right here, on the loop, without a task. Everything that must wait is a coroutine of its verb.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from arktos.apiserver.authn import Authenticator
+from arktos.apiserver.authz import Attributes, Authorizer, refusal
+from arktos.apiserver.call import Call, Params
+from arktos.apiserver.documents import Documents
+from arktos.apiserver.identity import ANONYMOUS, User
+from arktos.apiserver.impersonation import impersonated
+from arktos.apiserver.metrics import Metrics
+from arktos.apiserver.reader import Reader
+from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
+from arktos.apiserver.routes import Routes
+from arktos.apiserver.verbs.get import get
+from arktos.apiserver.verbs.list import list_objects
+from arktos.apiserver.verbs.watch import watch
+from arktos.apiserver.watching import WatchServer
+from arktos.model import registry
+from arktos.model.status import MethodNotAllowed, NotAcceptable, NotFound, Unauthorized
+from arktos.wire.http import Reply, Request
+from arktos.wire.mediatype import negotiate
+
+PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+"""Paths that need no credential (`system:public-info-viewer` upstream)."""
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+
+
+def is_public(path: str) -> bool:
+    """Whether anybody may read `path`: health (each check of it too) and version."""
+    return "/" + path.split("/", 2)[1] in PUBLIC
+
+
+class Dispatcher:
+    """The server's handler. All collaborators are shared with nobody but the process that made them."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        watches: WatchServer,
+        routes: Routes,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        documents: Documents,
+        metrics: Metrics,
+    ) -> None:
+        self._reader = reader
+        self._watches = watches
+        self._routes = routes
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+        self._documents = documents
+        self._metrics = metrics
+
+    def handle(self, request: Request) -> Reply | Awaitable[Reply]:
+        """Answers, or raises the ApiError that the protocol renders."""
+        info = parse(request.path)
+        user = self._who(request, info)
+        tenant = tenant_of(info, user) if user is not ANONYMOUS else ""
+        if not info.resource:
+            return self._document(request, info, user, tenant)
+        return self._resource(request, info, user, tenant)
+
+    def _who(self, request: Request, info: RequestInfo) -> User:
+        try:
+            user = self._authenticator.authenticate(request)
+        except Unauthorized:
+            if is_public(info.path):
+                return ANONYMOUS
+            raise
+        if "impersonate-user" in request.headers:
+            return impersonated(request, user, self._authorizer)
+        return user
+
+    def _document(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
+        if user is not ANONYMOUS:
+            verb = "get" if request.method == "HEAD" else request.method.lower()
+            self._authorize(Attributes(user, verb, tenant, path=info.path))
+        return self._documents.answer(request, info)
+
+    def _resource(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
+        kind = registry.lookup(info.group, info.version, info.resource)
+        params = Params.parse(request.query)
+        verb = self._verb(request.method, info, params)
+        request.mark = (verb, info.group, info.version, info.resource, info.subresource)
+        only_own = self._authorize(
+            Attributes(
+                user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, info.name
+            )
+        )
+        if kind is None:
+            raise NotFound("the server could not find the requested resource")
+        if only_own:
+            mine = f"metadata.name={tenant}"
+            fields = params.get("fieldSelector", "")
+            params["fieldSelector"] = f"{fields},{mine}" if fields else mine
+        accept = negotiate(request.headers.get("accept", ""))
+        if accept is None:
+            raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
+        call = Call(request, info, kind, user, tenant, params, accept)
+        if info.subresource:
+            return self._routes.subresource(call, verb)
+        if verb not in kind.verbs:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if verb == "get":
+            return get(call, self._reader)
+        if verb == "list":
+            return list_objects(call, self._reader)
+        if verb == "watch":
+            return watch(call, self._watches)
+        return self._routes.write(call, verb)
+
+    @staticmethod
+    def _verb(method: str, info: RequestInfo, params: Params) -> str:
+        verb = _VERBS.get(method, "")
+        if not verb:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if verb == "get" and (info.watch or "watch" in params) and not info.subresource:
+            if info.watch or params.flag("watch"):
+                return "watch"
+        if info.name:
+            return verb
+        return {"get": "list", "delete": "deletecollection"}.get(verb, verb)
+
+    def _authorize(self, attributes: Attributes) -> bool:
+        """Forbidden unless allowed. Whether only the caller's own tenant may be seen."""
+        decision = self._authorizer.authorize(attributes)
+        if not decision.allowed:
+            raise refusal(attributes)
+        return decision.only_own

@@ -1,0 +1,70 @@
+"""Everything that is no resource: health, version, metrics, discovery, OpenAPI, the service-account issuer's keys."""
+
+from __future__ import annotations
+
+from urllib.parse import parse_qs
+
+from arktos.apiserver import discovery, openapi, openapi_v2, version
+from arktos.apiserver.encoding import dumps
+from arktos.apiserver.health import Health
+from arktos.apiserver.metrics import Metrics
+from arktos.apiserver.requestinfo import RequestInfo
+from arktos.apiserver.servicetokens import Issuer
+from arktos.model.status import MethodNotAllowed, NotFound
+from arktos.wire.http import Request, Response
+
+_HEALTH = frozenset({"healthz", "livez", "readyz"})
+_PATHS = [
+    "/.well-known/openid-configuration",
+    "/api",
+    "/api/v1",
+    "/apis",
+    "/healthz",
+    "/livez",
+    "/metrics",
+    "/openapi/v2",
+    "/openapi/v3",
+    "/openid/v1/jwks",
+    "/readyz",
+    "/version",
+]
+
+
+class Documents:
+    """Answers by path. All documents are the same for every tenant; the tenant prefix has been removed."""
+
+    def __init__(self, health: Health, metrics: Metrics, issuer: Issuer) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._issuer = issuer
+
+    def answer(self, request: Request, info: RequestInfo) -> Response:
+        if request.method not in {"GET", "HEAD"}:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        path = info.path
+        root = path.split("/", 2)[1]
+        accept = request.headers.get("accept", "")
+        answered: Response | None = None
+        if root in _HEALTH:
+            query = parse_qs(request.query, keep_blank_values=True)
+            answered = self._health.answer(path, "verbose" in query, frozenset(query.get("exclude", ())))
+        elif root in {"api", "apis"}:
+            answered = discovery.answer(path, accept, request.headers.get("if-none-match", ""))
+        elif path == "/openapi/v2":
+            answered = openapi_v2.answer(accept, request.headers.get("if-none-match", ""))
+        elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
+            answered = openapi.answer(path, request.query, request.headers.get("if-none-match", ""))
+        elif path == "/version":
+            answered = Response(200, version.document())
+        elif path == "/metrics":
+            body, content_type = self._metrics.render(accept)
+            answered = Response(200, body, content_type)
+        elif path == "/openid/v1/jwks":
+            answered = Response(200, dumps(self._issuer.jwks()), "application/jwk-set+json")
+        elif path == "/.well-known/openid-configuration":
+            answered = Response(200, dumps(self._issuer.configuration()))
+        elif path == "/":
+            answered = Response(200, dumps({"paths": _PATHS}))
+        if answered is None:
+            raise NotFound("the server could not find the requested resource")
+        return answered

@@ -1,0 +1,76 @@
+"""From a decoded object to what the store keeps, and back: one encode per write, one decode per read-modify-write.
+
+The encoded body starts with `kind`, `apiVersion`, `metadata.resourceVersion`, in this order, so that the first
+occurrence of the slot (`store.records.SLOT`) is the object's own revision whatever the user wrote elsewhere.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from arktos.model import dates, registry
+from arktos.model.fields import selectable
+from arktos.model.kinds import SYSTEM_TENANT, Kind, Obj, Scope
+from arktos.store.records import Header, Key, Owner, Record
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+
+
+def key_of(kind: Kind, tenant: str, namespace: str, name: str) -> Key:
+    """The stored key: cluster-scoped kinds live under `system`, whoever asks."""
+    resource = registry.stored_as(kind).resource if kind.storage else kind.resource
+    if kind.scope is Scope.CLUSTER:
+        return Key(resource, SYSTEM_TENANT, "", name)
+    return Key(resource, tenant, namespace if kind.scope is Scope.NAMESPACE else "", name)
+
+
+def header_of(kind: Kind, obj: Obj) -> Header:
+    meta = obj["metadata"]
+    owners = meta.get("ownerReferences")
+    return Header(
+        uid=meta.get("uid", ""),
+        hash_key=meta.get("hashKey", 0),
+        labels=meta.get("labels") or {},
+        fields=selectable(kind, obj),
+        owners=tuple(Owner(o.get("kind", ""), o.get("uid", ""), o.get("hashKey", 0)) for o in owners) if owners else (),
+        deleting="deletionTimestamp" in meta,
+    )
+
+
+def encode(kind: Kind, obj: Obj) -> bytes:
+    """JSON with an empty revision slot."""
+    meta = obj["metadata"]
+    ordered: Obj = {
+        "kind": kind.kind,
+        "apiVersion": kind.api_version,
+        "metadata": {"resourceVersion": ""},
+    }
+    slot = ordered["metadata"]
+    for name, value in meta.items():
+        if name != "resourceVersion":
+            slot[name] = value
+    for name, value in obj.items():
+        if name not in ordered:
+            ordered[name] = value
+    return _encoder.encode(ordered)
+
+
+def decode(record: Record) -> Obj:
+    """A fresh dict of the stored object, its `metadata.resourceVersion` set."""
+    decoded: Obj = _decoder.decode(record.body)
+    return decoded
+
+
+def dumps(value: object) -> bytes:
+    return _encoder.encode(value)
+
+
+def loads(data: bytes) -> Obj:
+    decoded: Obj = _decoder.decode(data)
+    return decoded
+
+
+def stamp(now: float) -> str:
+    """A unix time as metadata holds it: RFC 3339, UTC, whole seconds."""
+    return dates.time(dates.from_unix(now))

@@ -1,0 +1,111 @@
+"""Reads: what is stored, overlaid with what is the same everywhere and therefore not stored (virtual objects).
+
+A stored object hides a virtual one of the same name. Virtual objects keep one revision for ever, so watches never speak
+of them again after the initial state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from arktos.store.records import Key, Page, Query, Record, Store, Subscription, WatchEvent
+
+Deliver = Callable[[Sequence[WatchEvent], int], None]
+
+
+class VirtualSource(Protocol):
+    """Objects that exist without being stored. `resources` are the group-resources it may answer for."""
+
+    @property
+    def resources(self) -> frozenset[str]: ...
+
+    def get(self, key: Key) -> Record | None: ...
+
+    def list(self, query: Query) -> Iterable[Record]:
+        """Every virtual object in the query's tenant and namespace; the reader applies the selector."""
+        ...
+
+    def borrowed(self, query: Query) -> Query | None:
+        """The query whose stored objects appear in this one as well (a class shared by `system`), None if none."""
+        ...
+
+
+class Reader:
+    """The store as requests see it. Same guarantees as `Store`'s reads."""
+
+    def __init__(self, store: Store, sources: Sequence[VirtualSource] = ()) -> None:
+        self.store = store
+        self._sources: dict[str, list[VirtualSource]] = {}
+        for source in sources:
+            for resource in source.resources:
+                self._sources.setdefault(resource, []).append(source)
+
+    @property
+    def revision(self) -> int:
+        return self.store.revision
+
+    def get(self, key: Key) -> Record | None:
+        record = self.store.get(key)
+        if record is None and key.resource in self._sources:
+            return self.virtual(key)
+        return record
+
+    def virtual(self, key: Key) -> Record | None:
+        """The virtual object of this key, whether or not a stored one hides it."""
+        for source in self._sources.get(key.resource, ()):
+            found = source.get(key)
+            if found is not None:
+                return found
+        return None
+
+    def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
+        sources = self._sources.get(query.resource)
+        if not sources:
+            return self.store.list(query, limit=limit, after=after, revision=revision)
+        return self._overlaid(sources, query, limit, after, revision)
+
+    def _overlaid(
+        self, sources: Sequence[VirtualSource], query: Query, limit: int, after: Key | None, revision: int
+    ) -> Page:
+        page = self.store.list(query, revision=revision)
+        found = {record.key: record for record in page.records}
+        for source in sources:
+            for record in source.list(query):
+                # A stored object hides its virtual twin even where the selector leaves the stored one out.
+                if query.tenant and self.store.get(record.key._replace(tenant=query.tenant)) is not None:
+                    continue
+                if query.selector is None or query.selector.matches(
+                    record.key.tenant, record.key.namespace, record.key.name, record.header
+                ):
+                    found[record.key] = record
+        records = sorted(found.values(), key=lambda r: r.key)
+        if after is not None:
+            records = [r for r in records if r.key > after]
+        more = bool(limit) and len(records) > limit
+        remaining = len(records) - limit if more else 0
+        return Page(records[:limit] if more else records, page.revision, more, remaining)
+
+    def changes(self, query: Query, since: int, *, limit: int = 0) -> list[WatchEvent]:
+        events = self.store.changes(query, since, limit=limit)
+        for other in self._borrowed(query):
+            events = sorted(events + self.store.changes(other, since, limit=limit), key=lambda e: e.record.revision)
+        return events
+
+    def subscribe(self, query: Query, deliver: Deliver) -> Subscription:
+        subscriptions = [self.store.subscribe(query, deliver)]
+        subscriptions += [self.store.subscribe(other, deliver) for other in self._borrowed(query)]
+        return subscriptions[0] if len(subscriptions) == 1 else _Joined(subscriptions)
+
+    def _borrowed(self, query: Query) -> list[Query]:
+        found = (source.borrowed(query) for source in self._sources.get(query.resource, ()))
+        return [other for other in found if other is not None]
+
+
+class _Joined:
+    def __init__(self, parts: Sequence[Subscription]) -> None:
+        self._parts = parts
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()

@@ -1,0 +1,180 @@
+"""Answers in the representation that a client asked for: the object itself, a Table, PartialObjectMetadata.
+
+The object itself is the stored bytes, untouched, where the served version is the stored one.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from arktos.apiserver import tables, versions
+from arktos.apiserver.call import Call
+from arktos.apiserver.encoding import dumps
+from arktos.apiserver.watching import Encoding
+from arktos.model.kinds import ALL_TENANTS, Kind, Obj
+from arktos.model.status import BadRequest, NotAcceptable
+from arktos.store.records import Key, Page, Record
+from arktos.wire.http import Response
+
+_PARTIAL = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
+
+
+class ContinueToken(msgspec.Struct, frozen=True, array_like=True):
+    """Where a chunked list goes on: after this key, in the state at this revision. Opaque to clients."""
+
+    revision: int
+    tenant: str
+    namespace: str
+    name: str
+
+    def encode(self) -> str:
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str) -> ContinueToken:
+        try:
+            return msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=cls)
+        except (ValueError, msgspec.MsgspecError) as error:
+            raise BadRequest("continue key is not valid: it was not issued by this server") from error
+
+
+def headers(call: Call) -> list[tuple[str, str]]:
+    """`Warning` headers (RFC 7234 5.5, code 299) for what the call was warned of."""
+    return [("Warning", f'299 - "{_quoted(text)}"') for text in call.warnings]
+
+
+def _quoted(text: str) -> str:
+    printable = "".join(c if c.isprintable() else " " for c in text)
+    return printable.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def body(call: Call, record: Record) -> bytes:
+    """The object's JSON in the version that the call speaks."""
+    return record.body if not call.kind.storage else versions.body(record, call.kind)
+
+
+def one(call: Call, record: Record, status: int = 200) -> Response:
+    wanted = call.accept.as_
+    if not wanted:
+        return Response(status, body(call, record), headers=headers(call) if call.warnings else ())
+    if wanted == "Table":
+        return Response(status, _table(call, [record], record.revision), headers=headers(call))
+    if wanted in _PARTIAL:
+        return Response(status, tables.partial_object(record), headers=headers(call))
+    raise NotAcceptable(f"only the object, Table and PartialObjectMetadata can be served, not {wanted}")
+
+
+def many(call: Call, page: Page) -> Response:
+    token = ""
+    if page.more:
+        last = page.records[-1].key
+        token = ContinueToken(page.revision, last.tenant, last.namespace, last.name).encode()
+    wanted = call.accept.as_
+    if wanted == "Table":
+        return Response(200, _table(call, page.records, page.revision, token, page.remaining))
+    if wanted in _PARTIAL:
+        bodies = [tables.partial_object(record) for record in page.records]
+        head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", page, token)
+        return Response(200, b"".join((head, b",".join(bodies), b"]}")))
+    if wanted:
+        raise NotAcceptable(f"only the objects, Table and PartialObjectMetadataList can be served, not {wanted}")
+    bodies = [r.body for r in page.records] if not call.kind.storage else [body(call, r) for r in page.records]
+    head = _list_head(call.kind.list_kind, call.kind.api_version, page, token)
+    return Response(200, b"".join((head, b",".join(bodies), b"]}")))
+
+
+def _list_head(kind: str, api_version: str, page: Page, token: str) -> bytes:
+    meta: Obj = {"resourceVersion": str(page.revision)}
+    if token:
+        meta["continue"] = token
+        if page.remaining > 0:
+            meta["remainingItemCount"] = page.remaining
+    head = dumps({"kind": kind, "apiVersion": api_version, "metadata": meta})
+    return head[:-1] + b',"items":['
+
+
+def _table(call: Call, records: Sequence[Record], revision: int, token: str = "", remaining: int = -1) -> bytes:
+    return tables.table(
+        call.kind,
+        records,
+        revision,
+        continue_token=token,
+        remaining=remaining,
+        include_object=call.params.get("includeObject", "") or "Metadata",
+        with_tenant=call.tenant == ALL_TENANTS,
+        now=time.time(),
+        version=call.accept.version or "v1",
+    )
+
+
+def watch_encoding(call: Call) -> Encoding:
+    """How a watch's events are written, shared by all streams that ask for the same."""
+    kind, wanted = call.kind, call.accept.as_
+    if not wanted:
+        identity: tuple[object, ...] = ("object", kind.api_version)
+        encode = (lambda record, first: record.body) if not kind.storage else (lambda record, first: body(call, record))
+        return Encoding(identity, encode, lambda rv, ends: _bookmark(kind, rv, ends), first_differs=False)
+    if wanted in _PARTIAL:
+        return Encoding(
+            ("partial",),
+            lambda record, first: tables.partial_object(record),
+            lambda rv, ends: _bookmark(kind, rv, ends, "PartialObjectMetadata", "meta.k8s.io/v1"),
+            first_differs=False,
+        )
+    if wanted != "Table":
+        raise NotAcceptable(f"only the object, Table and PartialObjectMetadata can be watched, not {wanted}")
+    include = call.params.get("includeObject", "") or "Metadata"
+    with_tenant, version = call.tenant == ALL_TENANTS, call.accept.version or "v1"
+
+    def row(record: Record, first: bool) -> bytes:
+        return tables.table(
+            kind,
+            [record],
+            record.revision,
+            include_object=include,
+            with_tenant=with_tenant,
+            now=time.time(),
+            version=version,
+            columns_header=first,
+        )
+
+    return Encoding(
+        ("table", kind.api_version, include, with_tenant, version),
+        row,
+        lambda rv, ends: _table_bookmark(kind, rv, ends, version),
+        first_differs=True,
+    )
+
+
+_INITIAL_END = {"k8s.io/initial-events-end": "true"}
+
+
+def _bookmark(kind: Kind, revision: int, ends: bool, name: str = "", api_version: str = "") -> bytes:
+    meta: Obj = {"resourceVersion": str(revision), "creationTimestamp": None}
+    if ends:
+        meta["annotations"] = _INITIAL_END
+    bookmark: Obj = {"kind": name or kind.kind, "apiVersion": api_version or kind.api_version, "metadata": meta}
+    if kind.resource == "pods" and not name:
+        # Typed clients refuse a pod without containers, even this one.
+        bookmark["spec"] = {"containers": []}
+    return dumps(bookmark)
+
+
+def _table_bookmark(kind: Kind, revision: int, ends: bool, version: str) -> bytes:
+    row = {"cells": [], "object": msgspec.Raw(_bookmark(kind, revision, ends, "PartialObjectMetadata", "meta.k8s.io/v1"))}
+    table = {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": {"resourceVersion": str(revision)},
+        "columnDefinitions": [],
+        "rows": [row],
+    }
+    return dumps(table)
+
+
+def continue_key(call: Call, token: ContinueToken) -> Key:
+    return Key(versions.storage_kind(call.kind).resource, token.tenant, token.namespace, token.name)

@@ -1,0 +1,79 @@
+"""Which function answers a write, and which a subresource: two tables."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from arktos.apiserver.authn import Authenticator
+from arktos.apiserver.authz import Authorizer
+from arktos.apiserver.call import Call
+from arktos.apiserver.subresources.action import act
+from arktos.apiserver.subresources.binding import bind
+from arktos.apiserver.subresources.eviction import evict
+from arktos.apiserver.subresources.review import review
+from arktos.apiserver.subresources.scale import get_scale, patch_scale, update_scale
+from arktos.apiserver.subresources.token import request_token
+from arktos.apiserver.servicetokens import Issuer
+from arktos.apiserver.verbs.create import create
+from arktos.apiserver.verbs.delete import delete, delete_collection
+from arktos.apiserver.verbs.get import get
+from arktos.apiserver.verbs.patch import patch
+from arktos.apiserver.verbs.update import update
+from arktos.apiserver.writes import Writer
+from arktos.model.status import MethodNotAllowed, NotFound
+from arktos.wire.http import Reply
+
+Answer = Callable[[Call, Writer], Awaitable[Reply]]
+
+_WRITES: dict[str, Answer] = {
+    "create": create,
+    "update": update,
+    "patch": patch,
+    "delete": delete,
+    "deletecollection": delete_collection,
+}
+
+_SUBRESOURCES: dict[tuple[str, str], Answer] = {
+    ("scale", "get"): get_scale,
+    ("scale", "update"): update_scale,
+    ("scale", "patch"): patch_scale,
+    ("binding", "create"): bind,
+    ("eviction", "create"): evict,
+    ("action", "create"): act,
+    ("*", "update"): update,
+    ("*", "patch"): patch,
+}
+"""By (subresource, verb); `*` is the plain view of an object of which the strategy takes a part."""
+
+
+class Routes:
+    """Looks a call's function up. `issuer` signs service-account tokens."""
+
+    def __init__(self, writer: Writer, issuer: Issuer, authenticator: Authenticator, authorizer: Authorizer) -> None:
+        self._writer = writer
+        self._issuer = issuer
+        self._authenticator = authenticator
+        self._authorizer = authorizer
+
+    def write(self, call: Call, verb: str) -> Awaitable[Reply]:
+        if call.kind.resource == "bindings":
+            return bind(call, self._writer)
+        if call.kind.group in {"authentication.k8s.io", "authorization.k8s.io"}:
+            return review(call, self._authenticator, self._authorizer)
+        return _WRITES[verb](call, self._writer)
+
+    def subresource(self, call: Call, verb: str) -> Reply | Awaitable[Reply]:
+        name = call.info.subresource
+        declared = call.kind.subresources.get(name)
+        if declared is None:
+            raise NotFound("the server could not find the requested resource")
+        if verb not in declared.verbs:
+            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if name == "token":
+            return request_token(call, self._writer.reader, self._issuer)
+        answer = _SUBRESOURCES.get((name, verb))
+        if answer is not None:
+            return answer(call, self._writer)
+        if verb == "get":
+            return get(call, self._writer.reader)
+        return _SUBRESOURCES["*", verb](call, self._writer)

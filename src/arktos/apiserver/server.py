@@ -1,0 +1,151 @@
+"""The API server as a whole: what stands behind the socket, put together once, taken down in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+
+from arktos.apiserver import admission_serviceaccount, builtin_roles, escalation, foundation
+from arktos.apiserver.admission import Admission, Attempt, Effects
+from arktos.apiserver.authn import Authenticator
+from arktos.apiserver.authz import Authorizer
+from arktos.apiserver.dispatch import Dispatcher
+from arktos.apiserver.documents import Documents
+from arktos.apiserver.health import Health
+from arktos.apiserver.lifecycle import Lifecycle
+from arktos.apiserver.metrics import Metrics
+from arktos.apiserver.options import Options
+from arktos.apiserver.reader import Reader
+from arktos.apiserver.routes import Routes
+from arktos.apiserver.serviceips import ServiceAllocation, parse_ranges
+from arktos.apiserver.servicetokens import Issuer
+from arktos.apiserver.virtual import RootCertificates, SharedClasses
+from arktos.apiserver.watching import WatchServer
+from arktos.apiserver.writes import Writer, random_suffix
+from arktos.model import registry
+from arktos.store.embedded import EmbeddedStore, open_store
+from arktos.wire.http_server import Limits, Server, serve
+from arktos.wire.tls import server_context
+
+log = structlog.get_logger()
+
+RBAC_GROUP = "rbac.authorization.k8s.io"
+
+
+@dataclass(slots=True)
+class ApiServer:
+    """One API server on one store. `start` returns when it serves; `stop` ends streams, finishes requests, closes."""
+
+    options: Options
+    store: EmbeddedStore = field(init=False)
+    watches: WatchServer = field(init=False)
+    server: Server = field(init=False)
+
+    async def start(self) -> None:
+        options = self.options
+        indexed = {kind.resource: kind.indexed for kind in registry.all_kinds() if not kind.storage}
+        self.store = await open_store(options.store, indexed)
+        await foundation.lay(self.store)
+        authority = (options.root_ca_file or options.client_ca_file)
+        sources = [
+            builtin_roles.BuiltinRoles(self.store),
+            SharedClasses(self.store),
+            RootCertificates(self.store, authority.read_text() if authority else ""),
+        ]
+        reader = Reader(self.store, sources)
+        self.watches = WatchServer(reader)
+        issuer = Issuer.from_file(options.service_account_key_file, options.service_account_issuer, self.store)
+        authenticator = Authenticator(
+            token_file=options.token_auth_file, issuer=issuer, store=self.store
+        )
+        authorizer = Authorizer(self.store, options.authorization_mode)
+        writer = Writer(reader, admission_chain(self.store, authorizer, options))
+        metrics = Metrics(self._gauges)
+        health = Health(live={}, ready={"store": self._store_problem})
+        dispatcher = Dispatcher(
+            reader,
+            self.watches,
+            Routes(writer, issuer, authenticator, authorizer),
+            authenticator,
+            authorizer,
+            Documents(health, metrics, issuer),
+            metrics,
+        )
+        # What is loaded now stays: keep the collector from walking it again and again.
+        gc.collect()
+        gc.freeze()
+        self.server = await serve(
+            dispatcher.handle,
+            host=options.bind_address,
+            port=options.secure_port,
+            ssl_context=server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file),
+            limits=Limits(body=options.max_request_bytes),
+            observe=metrics.observe,
+        )
+        log.info("serving", address=options.bind_address, port=self.server.port, revision=self.store.revision)
+
+    async def stop(self) -> None:
+        self.watches.close()
+        await self.server.close(self.options.shutdown_grace)
+        await self.store.close()
+        log.info("stopped")
+
+    def _store_problem(self) -> str | None:
+        return self.store.problem
+
+    def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
+        yield from store_gauges(self.store)
+        yield "apiserver_longrunning_requests", "Watches under way.", {"verb": "WATCH"}, float(self.watches.count)
+
+
+def store_gauges(store: EmbeddedStore) -> Iterable[tuple[str, str, dict[str, str], float]]:
+    stats = store.stats()
+    for resource, count in stats.objects.items():
+        yield "apiserver_storage_objects", "Objects stored, by resource.", {"resource": resource}, float(count)
+
+
+def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Options) -> Admission:
+    """The steps that a write goes through, by resource."""
+    lifecycle = Lifecycle(store)
+    services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
+
+    def accounts(attempt: Attempt, effects: Effects) -> None:
+        if attempt.operation == "create":
+            call = attempt.call
+            admission_serviceaccount.admit(attempt.obj, call.tenant, call.info.namespace, store, random_suffix())
+
+    def rights(attempt: Attempt, effects: Effects) -> None:
+        if attempt.operation != "delete":
+            call = attempt.call
+            escalation.check(attempt.kind, attempt.obj, attempt.old, call.user, call.tenant, authorizer)
+
+    roles = ("roles", "rolebindings", "clusterroles", "clusterrolebindings")
+    return Admission(
+        store,
+        {
+            "*": [lifecycle.parents],
+            "tenants": [lifecycle.tenants],
+            "namespaces": [lifecycle.namespaces],
+            "pods": [accounts],
+            "services": [services.step],
+            **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
+        },
+        {"services": services.release},
+    )
+
+
+async def run(options: Options) -> None:
+    """Serves until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = ApiServer(options)
+    await server.start()
+    await stopping.wait()
+    await server.stop()

@@ -1,0 +1,55 @@
+"""CREATE."""
+
+from __future__ import annotations
+
+from arktos.apiserver import represent
+from arktos.apiserver.bodies import read_object
+from arktos.apiserver.call import Call
+from arktos.apiserver.writes import Writer
+from arktos.model.kinds import ALL_TENANTS, Kind, Obj, Scope
+from arktos.model.status import BadRequest
+from arktos.wire.http import Response
+
+
+async def create(call: Call, writer: Writer) -> Response:
+    obj = read_object(call)
+    locate(call, call.kind, obj)
+    outcome = await writer.create(call, obj)
+    return represent.one(call, outcome.record, 201)
+
+
+def locate(call: Call, kind: Kind, obj: Obj) -> None:
+    """Reconciles the body's tenant, namespace and name with the request's: missing ones are filled in, others must agree
+    (BadRequest, ARKTOS 1.6). Kinds without a tenant or namespace lose theirs."""
+    if call.tenant == ALL_TENANTS and kind.scope is not Scope.CLUSTER:
+        raise BadRequest("writes name one tenant; 'all' is for list and watch")
+    meta = obj.get("metadata")
+    if not isinstance(meta, dict):
+        meta = obj["metadata"] = {}
+    if kind.scope is Scope.CLUSTER:
+        meta.pop("tenant", None)
+    elif meta.setdefault("tenant", call.tenant) != call.tenant:
+        if meta["tenant"]:
+            raise BadRequest(
+                f"the tenant of the provided object does not match the tenant sent on the request "
+                f"({meta['tenant']} and {call.tenant})"
+            )
+        meta["tenant"] = call.tenant
+    if kind.scope is Scope.NAMESPACE:
+        if not call.info.namespace:
+            raise BadRequest("an empty namespace may not be set during creation")
+        if meta.setdefault("namespace", call.info.namespace) != call.info.namespace:
+            if meta["namespace"]:
+                raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+            meta["namespace"] = call.info.namespace
+    else:
+        meta.pop("namespace", None)
+    named = call.info.name
+    if named and meta.setdefault("name", named) != named:
+        if meta["name"]:
+            raise BadRequest(
+                f"the name of the object ({meta['name']}) does not match the name on the URL ({named})"
+            )
+        meta["name"] = named
+
+

@@ -1,0 +1,113 @@
+"""LIST: stored bytes joined, in key order, from one consistent cut; chunked by `limit` and `continue`."""
+
+from __future__ import annotations
+
+from arktos.apiserver import represent
+from arktos.apiserver.call import Call
+from arktos.apiserver.reader import Reader
+from arktos.apiserver.verbs.freshness import require_reached
+from arktos.apiserver.versions import storage_kind
+from arktos.model import selectors
+from arktos.model.kinds import Scope
+from arktos.model.selectors import Selector
+from arktos.model.status import BadRequest, Expired, FieldError, Invalid
+from arktos.store.records import Page, Query, RevisionAhead, RevisionCompacted
+from arktos.wire.http import Response
+
+
+def selector_of(call: Call) -> Selector | None:
+    params = call.params
+    if not params:
+        return None
+    labels, fields = params.get("labelSelector", ""), params.get("fieldSelector", "")
+    shards = params.get("shardSelector", "")
+    if not labels and not fields and not shards:
+        return None
+    return selectors.parse(labels, fields, call.kind, shards)
+
+
+def query_of(call: Call) -> Query:
+    """The store query of a LIST, WATCH or deletecollection. A name in the path (a watch of one object) is a selector."""
+    selector = selector_of(call)
+    if call.info.name:
+        named = f"metadata.name={call.info.name}"
+        fields = call.params.get("fieldSelector", "")
+        selector = selectors.parse(
+            call.params.get("labelSelector", ""),
+            f"{fields},{named}" if fields else named,
+            call.kind,
+            call.params.get("shardSelector", ""),
+        )
+    namespaced = call.kind.scope is Scope.NAMESPACE
+    return Query(
+        storage_kind(call.kind).resource, call.query_tenant, call.info.namespace or None if namespaced else None, selector
+    )
+
+
+def list_objects(call: Call, reader: Reader) -> Response:
+    return represent.many(call, page_of(call, reader, query_of(call)))
+
+
+def page_of(call: Call, reader: Reader, query: Query) -> Page:
+    """The page that the call's `limit`, `continue`, `resourceVersion` and `resourceVersionMatch` ask for."""
+    params = call.params
+    if not params:
+        return reader.list(query)
+    limit = params.number("limit")
+    token = params.get("continue", "")
+    version, match = params.get("resourceVersion", ""), params.get("resourceVersionMatch", "")
+    _check_match(version, match, bool(token))
+    if token:
+        if version not in {"", "0"}:
+            raise BadRequest("specifying resource version is not allowed when using continue")
+        return _continued(call, reader, query, limit, token)
+    revision = require_reached(reader, version)
+    exact = match == "Exact" or (not match and bool(limit) and revision > 0)
+    try:
+        return reader.list(query, limit=limit, revision=revision if exact else 0)
+    except RevisionCompacted as error:
+        raise Expired(f"The resourceVersion for the provided list is too old: {revision}") from error
+
+
+def _check_match(version: str, match: str, continued: bool) -> None:
+    if not match:
+        return
+    problem = ""
+    if continued:
+        problem = "Forbidden: resourceVersionMatch is forbidden when continue is provided"
+    elif not version:
+        problem = "Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided"
+    elif match not in {"Exact", "NotOlderThan"}:
+        problem = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan"'
+    elif match == "Exact" and version == "0":
+        problem = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
+    if problem:
+        reason = "FieldValueForbidden" if problem.startswith("Forbidden") else "FieldValueNotSupported"
+        cause = FieldError("resourceVersionMatch", reason, problem)
+        raise Invalid(f"ListOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
+
+
+def _continued(call: Call, reader: Reader, query: Query, limit: int, text: str) -> Page:
+    token = represent.ContinueToken.decode(text)
+    after = represent.continue_key(call, token)
+    try:
+        return reader.list(query, limit=limit, after=after, revision=token.revision)
+    except (RevisionCompacted, RevisionAhead) as error:
+        fresh = represent.ContinueToken(reader.revision, token.tenant, token.namespace, token.name).encode()
+        raise ExpiredContinue(fresh) from error
+
+
+class ExpiredContinue(Expired):
+    """410 of a continue token; carries a token for the rest of the list in its newest state, as upstream."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(
+            "The provided continue parameter is too old to display a consistent list result: start a new list, or go on "
+            "with the token in this response and accept that the rest shows a newer state."
+        )
+        self._token = token
+
+    def status(self) -> dict[str, object]:
+        status = super().status()
+        status["metadata"] = {"continue": self._token}
+        return status

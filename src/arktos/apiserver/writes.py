@@ -1,0 +1,278 @@
+"""The path of every write: from a decoded object to a durable commit.
+
+    create   prepare -> default -> admit -> validate -> book fields -> encode -> commit(Absent, Live parents)
+    change   read -> change -> prepare -> default -> admit -> validate -> book fields -> encode -> commit(AtRevision)
+
+Everything about a kind comes from `model`; everything a commit depends on is checked inside it, so two writers never
+both believe the same thing free. A change without a resourceVersion is retried on the newest state when it loses a race.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from arktos.apiserver import versions
+from arktos.apiserver.admission import Admission, Attempt
+from arktos.apiserver.call import Call
+from arktos.apiserver.commits import commit, refused
+from arktos.apiserver.encoding import decode, dumps, encode, header_of, key_of, loads, stamp
+from arktos.apiserver.reader import Reader
+from arktos.model import defaults, managed, metadata, schema, strategy, validation
+from arktos.model.kinds import Kind, Obj
+from arktos.model.status import Conflict, FieldError, already_exists, conflict, invalid, not_found
+from arktos.store.records import (
+    SLOT,
+    Absent,
+    AtRevision,
+    Delete,
+    Header,
+    Key,
+    Precondition,
+    PreconditionFailed,
+    Put,
+    Record,
+    Write,
+)
+
+RETRIES = 16
+"""How often a change without a resourceVersion starts over when other writers win."""
+
+NAME_ATTEMPTS = 8
+"""How often a generated name is drawn anew when it is taken (KEP-4420)."""
+
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
+
+Change = Callable[[Obj], Obj]
+"""From the object as it stands, in the version that the call speaks (a copy that may be changed), to what it shall be."""
+
+
+def random_suffix(length: int = 5) -> str:
+    return "".join(secrets.choice(_SUFFIX) for _ in range(length))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`record` is what stands now (or stood last, when `deleted`); `created` tells 201 from 200."""
+
+    record: Record
+    created: bool = False
+    deleted: bool = False
+
+
+class Writer:
+    """Shared by all writing verbs and subresources of one server."""
+
+    def __init__(self, reader: Reader, admission: Admission, clock: Callable[[], float] = time.time) -> None:
+        self.reader = reader
+        self.admission = admission
+        self.clock = clock
+
+    async def create(self, call: Call, obj: Obj, *, book: bool = True) -> Outcome:
+        """Stores a new object. AlreadyExists, Invalid, Forbidden, NotFound (of the namespace or tenant)."""
+        drawn = not obj["metadata"].get("name") or self.admission.draws(call.kind.resource)
+        for _ in range(NAME_ATTEMPTS if drawn else 1):
+            try:
+                return await self._create_once(call, loads(dumps(obj)) if drawn else obj, book)
+            except PreconditionFailed as failed:
+                lost = refused(failed, failed.precondition.key)
+                if obj["metadata"].get("name") == failed.precondition.key.name:
+                    break
+        raise lost from None
+
+    async def _create_once(self, call: Call, obj: Obj, book: bool) -> Outcome:
+        kind = versions.storage_kind(call.kind)
+        self._default(call.kind, obj)
+        obj = versions.to_storage(call.kind, obj)
+        now = self.clock()
+        key = key_of(kind, call.tenant, call.info.namespace, obj["metadata"].get("name") or "")
+        metadata.fill(
+            kind,
+            obj,
+            uid=str(uuid.uuid4()),
+            now=stamp(now),
+            suffix=random_suffix(),
+            tenant=key.tenant,
+            namespace=key.namespace,
+        )
+        key = key._replace(name=obj["metadata"].get("name") or "")
+        strategy.prepare_create(kind, obj)
+        attempt = Attempt(call, kind, "create", obj, None, "")
+        effects = self.admission.admit(attempt)
+        _raise_invalid(kind, obj, validation.validate_create(kind, obj))
+        if book:
+            self._book(call, kind, obj, None, now, "")
+        put = Put(key, header_of(kind, obj), encode(kind, obj), kind.lazy, float(kind.ttl))
+        if call.dry_run:
+            if self.reader.store.get(key) is not None:
+                raise already_exists(key.resource, key.name)
+            self.admission.require_parents(effects.preconditions, key)
+            return Outcome(_unrevisioned(put), created=True)
+        conditions: list[Precondition] = [Absent(key), *effects.preconditions]
+        record = await commit(self.reader.store, conditions, [put, *effects.writes], raw=True)
+        return Outcome(record, created=True)
+
+    async def change(
+        self,
+        call: Call,
+        change: Change,
+        *,
+        subresource: str = "",
+        operation: str = "update",
+        create: Callable[[], Obj] | None = None,
+        book: bool = True,
+    ) -> Outcome:
+        """Read, change, write. `create` makes the object where none stands (apply, create-on-update), else NotFound.
+
+        A change that alters nothing writes nothing. An object that is being deleted goes when its last finalizer does.
+        Conflict where the change names a resourceVersion that is no longer the object's."""
+        key = call.key
+        for _ in range(RETRIES):
+            record = self.reader.get(key)
+            if record is None:
+                if create is None:
+                    raise not_found(key.resource, key.name)
+                try:
+                    return await self._create_once(call, create(), book)
+                except PreconditionFailed:
+                    continue
+            try:
+                return await self._change_once(call, record, change, subresource, operation, book)
+            except PreconditionFailed as failed:
+                if failed.precondition.key != key:
+                    raise refused(failed, key) from failed
+        raise busy(key)
+
+    async def amend(self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = ()) -> Record:
+        """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy nor
+        admission nor validation looks at it. NotFound, and whatever `change` raises."""
+        for _ in range(RETRIES):
+            record = self.reader.store.get(key)
+            if record is None:
+                raise not_found(key.resource, key.name)
+            new = change(decode(record))
+            put = Put(key, header_of(kind, new), encode(kind, new), kind.lazy, float(kind.ttl))
+            try:
+                return await commit(self.reader.store, [AtRevision(key, record.revision)], [put, *also], raw=True)
+            except PreconditionFailed:
+                continue
+        raise busy(key)
+
+    async def _change_once(
+        self, call: Call, record: Record, change: Change, subresource: str, operation: str, book: bool
+    ) -> Outcome:
+        kind = versions.storage_kind(call.kind)
+        key = record.key
+        old = decode(record)
+        new = change(versions.from_storage(call.kind, decode(record)))
+        self._default(call.kind, new)
+        new = versions.to_storage(call.kind, new)
+        pinned = _check_preconditions(kind, key, old, new)
+        strategy.prepare_update(kind, new, old, subresource)
+        effects = self.admission.admit(Attempt(call, kind, operation, new, old, subresource))
+        _raise_invalid(kind, new, validation.validate_update(kind, new, old, subresource))
+        if book:
+            self._book(call, kind, new, old, self.clock(), subresource)
+        new["metadata"]["resourceVersion"] = old["metadata"].get("resourceVersion", "")
+        if new == old:
+            return Outcome(record)
+        gone = finished(kind, new)
+        header, body = header_of(kind, new), encode(kind, new)
+        write: Write = Delete(key, header, body) if gone else Put(key, header, body, kind.lazy, float(kind.ttl))
+        if call.dry_run:
+            return Outcome(_at(record.revision, key, header, body), deleted=gone)
+        conditions: list[Precondition] = [self._unchanged(record), *effects.preconditions]
+        try:
+            also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
+            stored = await commit(self.reader.store, conditions, [write, *also], raw=True)
+        except PreconditionFailed as failed:
+            if pinned and failed.precondition.key == key:
+                raise modified(key) from failed
+            raise
+        return Outcome(stored, deleted=gone)
+
+    def _unchanged(self, record: Record) -> Precondition:
+        """That nobody has written since `record` was read; a virtual object must not have been stored meanwhile."""
+        if self.reader.store.get(record.key) is None:
+            return Absent(record.key)
+        return AtRevision(record.key, record.revision)
+
+    @staticmethod
+    def _default(kind: Kind, obj: Obj) -> None:
+        defaults.apply(kind, obj)
+
+    @staticmethod
+    def _book(call: Call, kind: Kind, new: Obj, old: Obj | None, now: float, subresource: str) -> None:
+        entries = managed.update(
+            schema.named(kind.schema),
+            old,
+            new,
+            manager=call.field_manager,
+            api_version=call.kind.api_version,
+            now=stamp(now),
+            subresource=subresource,
+        )
+        if entries:
+            new["metadata"]["managedFields"] = entries
+        else:
+            new["metadata"].pop("managedFields", None)
+
+
+def finished(kind: Kind, obj: Obj) -> bool:
+    """Whether an object that is being deleted has nothing left to wait for."""
+    meta = obj["metadata"]
+    if "deletionTimestamp" not in meta or meta.get("finalizers"):
+        return False
+    if "finalize" in kind.subresources:
+        return not (obj.get("spec") or {}).get("finalizers")
+    return not meta.get("deletionGracePeriodSeconds")
+
+
+def _check_preconditions(kind: Kind, key: Key, old: Obj, new: Obj) -> bool:
+    """Whether the change names the revision it is based on. Conflict where uid or revision are not the object's."""
+    given, current = new.get("metadata") or {}, old["metadata"]
+    uid, revision = given.get("uid"), given.get("resourceVersion")
+    if uid and uid != current.get("uid"):
+        raise conflict(
+            key.resource,
+            key.name,
+            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.get('uid', '')}",
+        )
+    if revision and revision != "0" and revision != current.get("resourceVersion"):
+        raise modified(key)
+    if not revision and not kind.unconditional_update:
+        cause = FieldError(
+            "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0: must be specified for an update"
+        )
+        raise invalid(kind.group, kind.kind, key.name, [cause])
+    return bool(revision) and revision != "0"
+
+
+def busy(key: Key) -> Conflict:
+    return conflict(key.resource, key.name, "too many other writers; try again")
+
+
+def modified(key: Key) -> Conflict:
+    return conflict(
+        key.resource,
+        key.name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+    )
+
+
+def _raise_invalid(kind: Kind, obj: Obj, causes: Sequence[FieldError]) -> None:
+    if causes:
+        meta = obj["metadata"]
+        raise invalid(kind.group, kind.kind, meta.get("name") or meta.get("generateName") or "", causes)
+
+
+def _unrevisioned(put: Put) -> Record:
+    """What a dry-run create would store: an object without a revision."""
+    return Record(put.key, 0, put.header, put.body.replace(SLOT + b'"', b"", 1).replace(b'"metadata":{,', b'"metadata":{', 1))
+
+
+def _at(revision: int, key: Key, header: Header, body: bytes) -> Record:
+    return Record(key, revision, header, body.replace(SLOT, SLOT + str(revision).encode(), 1))
