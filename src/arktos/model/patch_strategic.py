@@ -37,8 +37,9 @@ _BAD_ORDER = "invalid patch format of setElementOrder list"
 def apply(schema: Schema, doc: Obj, patch: Any) -> Obj:
     """The document with the patch merged in, by the merge rules of `schema`.
 
-    Returns `doc` itself when no field changes (a replaced list or object counts as a change). Raises BadRequest for a malformed patch or directive, Invalid when the
-    patch doesn't fit the lists it merges into (an element without its merge key, mixed elements, a list of lists).
+    Returns `doc` itself when no field changes (a replaced list or object counts as a change). Raises BadRequest for a
+    malformed patch or directive, Invalid when the patch doesn't fit the lists it merges into (an element without its
+    merge key, mixed elements, a list of lists).
     """
     if not isinstance(patch, dict):
         raise BadRequest("error decoding patch: a strategic merge patch is an object")
