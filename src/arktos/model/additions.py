@@ -120,7 +120,7 @@ TYPES: dict[str, dict[str, str]] = {
     "RestoreStatus": {"restoreSuccessful": "boolean"},
     "CustomAction": {
         **_OBJECT,
-        "operation": "string!",
+        "operation": "string",
         "rebootParams": "RebootParams",
         "snapshotParams": "SnapshotParams",
         "restoreParams": "RestoreParams",

@@ -39,12 +39,12 @@ def _part_out_of_range(complaint: str) -> str:
     return first if first in {"month", "day", "hour", "minute", "second"} else "date"
 
 
-def time(moment: datetime) -> str:
+def rfc3339(moment: datetime) -> str:
     """As a Time: whole seconds."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").rjust(20, "0")
 
 
-def micro_time(moment: datetime) -> str:
+def rfc3339_micro(moment: datetime) -> str:
     """As a MicroTime: six decimals."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
@@ -62,10 +62,10 @@ def unix(text: str) -> float:
 @lru_cache(maxsize=1024)
 def canonical_time(text: str) -> str:
     """The text as a server writes it in a Time field. DateError."""
-    return time(parse(text))
+    return rfc3339(parse(text))
 
 
 @lru_cache(maxsize=1024)
 def canonical_micro_time(text: str) -> str:
     """The text as a server writes it in a MicroTime field. DateError."""
-    return micro_time(parse(text))
+    return rfc3339_micro(parse(text))

@@ -51,6 +51,7 @@ _BATCH: _Rows = {
         "podReplacementPolicy": ("Failed", "TerminatingOrFailed"),
     },
     "PodFailurePolicyOnExitCodesRequirement": {"operator": ("In", "NotIn")},
+    "PodFailurePolicyOnPodConditionsPattern": {"status": ("False", "True", "Unknown")},
     "PodFailurePolicyRule": {"action": ("Count", "FailIndex", "FailJob", "Ignore")},
 }
 
@@ -60,7 +61,7 @@ _CORE: _Rows = {
         "cachingMode": ("None", "ReadOnly", "ReadWrite"),
         "kind": ("Dedicated", "Managed", "Shared"),
     },
-    "Container": _CONTAINER,
+    "Container": {**_CONTAINER, "restartPolicy": ("Always", "Never", "OnFailure")},
     "ContainerPort": {"protocol": _PROTOCOL},
     "ContainerResizePolicy": {"restartPolicy": ("NotRequired", "RestartContainer")},
     "ContainerRestartRuleOnExitCodes": {"operator": ("In", "NotIn")},
@@ -113,6 +114,7 @@ _CORE: _Rows = {
         "ipFamilies": ("IPv4", "IPv6"),
         "ipFamilyPolicy": ("PreferDualStack", "RequireDualStack", "SingleStack"),
         "sessionAffinity": ("ClientIP", "None"),
+        "trafficDistribution": ("PreferClose", "PreferSameNode", "PreferSameZone"),
         "type": ("ClusterIP", "ExternalName", "ExternalNeutronLB", "LoadBalancer", "NodePort"),
     },
     "Taint": {"effect": _TAINT},
@@ -140,6 +142,7 @@ _META: _Rows = {
 
 _NETWORKING: _Rows = {
     "HTTPIngressPath": {"pathType": ("Exact", "ImplementationSpecific", "Prefix")},
+    "IngressClassParametersReference": {"scope": ("Cluster", "Namespace")},
     "NetworkPolicyPort": {"protocol": _PROTOCOL},
     "NetworkPolicySpec": {"policyTypes": ("Egress", "Ingress")},
 }
@@ -148,18 +151,22 @@ _POLICY: _Rows = {
     "PodDisruptionBudgetSpec": {"unhealthyPodEvictionPolicy": ("AlwaysAllow", "IfHealthyBudget")},
 }
 
+_RBAC: _Rows = {
+    "RoleRef": {"kind": ("ClusterRole", "Role")},
+    "Subject": {"kind": ("Group", "ServiceAccount", "User")},
+}
+
 _SCHEDULING: _Rows = {"PriorityClass": {"preemptionPolicy": _PREEMPTION}}
 
 _STORAGE: _Rows = {
     "CSIDriverSpec": {"fsGroupPolicy": ("File", "None", "ReadWriteOnceWithFSType")},
     "StorageClass": {
-        "reclaimPolicy": _RECLAIM,
+        "reclaimPolicy": ("Delete", "Retain"),
         "volumeBindingMode": ("Immediate", "WaitForFirstConsumer"),
     },
 }
 
 _ARKTOS: _Rows = {
-    "CustomAction": {"operation": ("reboot", "restore", "snapshot")},
     "TenantPodSecurity": {"audit": _POD_SECURITY, "enforce": _POD_SECURITY, "warn": _POD_SECURITY},
     "VirtualMachine": {
         "imagePullPolicy": _PULL,
@@ -177,6 +184,7 @@ _PACKAGES: Mapping[str, _Rows] = {
     "io.k8s.apimachinery.pkg.apis.meta.v1": _META,
     "io.k8s.api.networking.v1": _NETWORKING,
     "io.k8s.api.policy.v1": _POLICY,
+    "io.k8s.api.rbac.v1": _RBAC,
     "io.k8s.api.scheduling.v1": _SCHEDULING,
     "io.k8s.api.storage.v1": _STORAGE,
     "io.arktos.api.core.v1": _ARKTOS,

@@ -58,10 +58,10 @@ class Kind:
 
     `storage` is the apiVersion in which objects are stored when it is another row's ("" = this one), the row that
     `registry.by_resource` gives. `schema` is the type's name in the schema tables. `selectable` maps a field-selector
-    label to the dotted path of the value it reads in the stored form (beyond `metadata.name`, `metadata.namespace`,
-    `metadata.tenant`, `metadata.hashkey`, `metadata.uid` and the `metadata.ownerReferences.hashkey.<Kind>` family,
-    which all kinds have); `indexed` are those of them that the store indexes. `lazy` kinds are acknowledged from memory
-    (DESIGN 5), `ttl` seconds bound their life (0 = forever).
+    label to the dotted path of the value it reads in the stored form, `a|b` being the first that is not empty (beyond
+    `metadata.name`, `metadata.namespace`, `metadata.tenant`, `metadata.hashkey`, `metadata.uid` and the
+    `metadata.ownerReferences.hashkey.<Kind>` family, which all kinds have); `indexed` are those of them that the store
+    indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever).
     """
 
     group: str

@@ -49,7 +49,7 @@ ROWS: tuple[Kind, ...] = (
                 "reportingComponent",
                 "type",
             ),
-            "source": "source.component",
+            "source": "source.component|reportingComponent",
         },
         indexed=("involvedObject.uid",),
     ),

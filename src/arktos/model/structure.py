@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from arktos.model import additions, dates, quantity
+from arktos.model.constraints import required_and_enums as required_and_enums
 from arktos.model.kinds import Kind, Obj
 from arktos.model.schema import Schema, named
 from arktos.model.status import FieldError
