@@ -1,9 +1,9 @@
 """The client: one API server, every kind, every tenant.
 
 Kinds are rows of the registry (`arktos.model.registry.by_resource("deployments.apps")`) or rows of your own for
-custom resources. Objects are plain dicts. Every method raises `ApiError` subclasses of `arktos.model.status` (NotFound, Conflict,
-AlreadyExists, ...) for answers that are not success, and `ConnectionFailed` for a server that could not be reached
-or died on the way: a write may then have happened.
+custom resources. Objects are plain dicts. Every method raises `ApiError` subclasses of `arktos.model.status`
+(NotFound, Conflict, AlreadyExists, ...) for answers that are not success, and `ConnectionFailed` for a server that
+could not be reached or died on the way: a write may then have happened.
 
 `tenant` in every method: "" is what the object says, then the configuration, then what server URL or credential name;
 `ALL_TENANTS` ("all") lists and watches across tenants. It is ignored for cluster-scoped kinds.
@@ -27,7 +27,7 @@ from arktos.client.kubeconfig import ClientConfig, ConfigError
 from arktos.client.paths import Paths, query
 from arktos.client.ratelimit import TokenBucket
 from arktos.client.watching import Watch
-from arktos.model.kinds import Kind, Obj, Scope
+from arktos.model.kinds import Kind, Obj
 from arktos.model.status import ApiError, Expired, ServiceUnavailable, TooManyRequests
 from arktos.wire.http_client import HttpClient, ResponseStream
 
@@ -117,8 +117,7 @@ class Client:
 
     # reading
 
-    async def get(self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = "") ->
-    Obj:
+    async def get(self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = "") -> Obj:
         """One object, or its subresource (`scale`)."""
         path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name, subresource=subresource)
         return _decode(await self._call("GET", path))

@@ -18,7 +18,7 @@ from arktos.wire.http_client import ConnectionFailed, RequestTimeout
 
 __all__ = ["ConnectionFailed", "RequestTimeout", "from_response", "from_status", "is_too_large_revision"]
 
-_CLASSES = (
+_CLASSES: tuple[type[ApiError], ...] = (
     status.BadRequest,
     status.Unauthorized,
     status.Forbidden,

@@ -1,4 +1,5 @@
-"""How a mirror is kept true, as a state machine without I/O: what to ask the server next, and what its answers change.
+"""How a mirror is kept true, as a state machine without I/O: what to ask the server next, and what its answers
+change.
 
 | state  | ask the server                    | goes on to                                                             |
 |--------|-----------------------------------|------------------------------------------------------------------------|
@@ -31,7 +32,8 @@ class Ask(enum.Enum):
 
 
 class Reflector:
-    """Feeds `cache` by `diff`s: the caller applies each returned change to the cache before it feeds anything else."""
+    """Feeds `cache` by `diff`s: the caller applies each returned change to the cache before it feeds anything
+    else."""
 
     def __init__(self, kind: Kind, cache: Cache) -> None:
         self.ask = Ask.STREAM

@@ -172,11 +172,14 @@ class WorkQueue(Generic[K]):
         self._grown(len(self._core) - before)
         self._arm()
 
-    def add_rate_limited(self, key: K) -> None:
-        """Makes `key` due after its back-off, which doubles with each call until `forget`."""
+    def add_rate_limited(self, key: K, *, at_least: float = 0.0) -> float:
+        """Makes `key` due after its back-off, which doubles with each call until `forget`, or after `at_least`
+        seconds if that is longer. Returns the delay."""
         if self._metrics:
             self._metrics.retried()
-        self.add_after(key, self._core.back_off(key))
+        delay = max(at_least, self._core.back_off(key))
+        self.add_after(key, delay)
+        return delay
 
     def forget(self, key: K) -> None:
         """Resets the back-off of `key`: call it when the work succeeded."""
