@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from arktos.apiserver.bootstraptokens import BootstrapTokens
@@ -22,10 +23,8 @@ from arktos.apiserver.servicetokens import Issuer, Token
 from arktos.apiserver.tokenfile import TokenFile, digest_of
 from arktos.apiserver.x509 import identify
 from arktos.model.status import Unauthorized
+from arktos.store.records import Store
 from arktos.wire.http import Request
-
-PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
-"""What needs no credential; authorization still applies."""
 
 _CERTIFICATE, _BEARER = "authn.certificate", "authn.bearer"
 SUBPROTOCOL = "base64url.bearer.authorization.k8s.io."
@@ -48,23 +47,24 @@ class _Presented(NamedTuple):
 
 
 class Authenticator:
-    """Knows users by their credentials. `client_certificates` tells that TLS verifies them; `anonymous` lets requests
-    without a credential through on every path, not on `PUBLIC_PATHS` only. `now` gives unix seconds."""
+    """Knows users by their credentials: of TLS (`client_certificates`), a token file, an issuer of service accounts'
+    tokens, and the bootstrap tokens in a store. `anonymous` lets requests without a credential through. `now` gives
+    unix seconds. Raises what `TokenFile` raises."""
 
     def __init__(
         self,
         *,
         client_certificates: bool = True,
-        token_file: TokenFile | None = None,
+        token_file: str | Path | None = None,
         issuer: Issuer | None = None,
-        bootstrap_tokens: BootstrapTokens | None = None,
+        store: Store | None = None,
         anonymous: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._client_certificates = client_certificates
-        self._token_file = token_file
+        self._token_file = TokenFile(token_file, now) if token_file is not None else None
         self._issuer = issuer
-        self._bootstrap_tokens = bootstrap_tokens
+        self._bootstrap_tokens = BootstrapTokens(store, now) if store is not None else None
         self._anonymous = anonymous
         self._now = now
         self._remembered: dict[bytes, tuple[Token, float]] = {}
@@ -82,7 +82,7 @@ class Authenticator:
         token = bearer_token(request)
         if token:
             return self._bearer(token, state)
-        if self._anonymous or request.path in PUBLIC_PATHS:
+        if self._anonymous:
             return ANONYMOUS
         raise Unauthorized("Unauthorized")
 

@@ -70,7 +70,7 @@ def builtin_bindings(in_system: bool) -> Mapping[str, Binding]:
     return MappingProxyType({name: binding_of(obj) for name, obj in found.items()})
 
 
-class VirtualRoles:
+class BuiltinRoles:
     """The built-in objects as a source of reads. A tenant that does not exist has none.
 
     A list over all tenants holds those of `system` only: what is the same in every tenant is no news to anyone, and

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -129,6 +130,11 @@ class Issuer:
         self._verifier = Verifier((private_pem, *other_keys))
         self._new_id = new_id
 
+    @classmethod
+    def from_file(cls, private_key_file: str | Path, url: str, store: Store) -> Issuer:
+        """An issuer that signs with the key in a PEM file and looks things up in a store. Raises OSError."""
+        return cls(Path(private_key_file).read_bytes(), url, lookup_in(store))
+
     def issue(
         self,
         tenant: str,
@@ -200,7 +206,7 @@ class Issuer:
         """The document at `/openid/v1/jwks`."""
         return {"keys": self._verifier.jwks()}
 
-    def discovery(self) -> Obj:
+    def configuration(self) -> Obj:
         """The document at `/.well-known/openid-configuration`."""
         algorithms = sorted({key["alg"] for key in self._verifier.jwks()})
         return {
