@@ -1,6 +1,7 @@
 """The rows of kinds: found by every key, consistent with the schema tables, scoped as tenancy asks."""
 
 import pytest
+
 from arktos.model import registry
 from arktos.model.kinds import Scope
 from arktos.model.schema import Schema, named

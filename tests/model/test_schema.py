@@ -1,7 +1,7 @@
 """The schema tables: shapes of upstream types, Arktos' additions, shared and recursive nodes."""
 
 from arktos.model import additions, enums
-from arktos.model.schema import Schema, names, named
+from arktos.model.schema import Schema, named, names
 
 CORE = "io.k8s.api.core.v1."
 META = "io.k8s.apimachinery.pkg.apis.meta.v1."

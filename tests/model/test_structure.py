@@ -4,9 +4,10 @@ import copy
 from typing import Any
 
 import pytest
-from arktos.model import registry, structure
 from hypothesis import given
 from hypothesis import strategies as st
+
+from arktos.model import registry, structure
 
 POD = registry.by_resource("pods")
 SECRET = registry.by_resource("secrets")

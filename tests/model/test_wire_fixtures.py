@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from arktos.model import registry, structure
 
 FIXTURES = Path(__file__).parents[2].parent / "shared" / "wire" / "fixtures"

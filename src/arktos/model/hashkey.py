@@ -38,5 +38,5 @@ def fold_range(start: int, end: int) -> list[tuple[int, int]]:
         covering.append((start, min(end - 1, LARGEST)))
     low = max(start, LARGEST + 1)
     if low < end:
-        covering.append((low - LARGEST, min(end - 1 - LARGEST, LARGEST)))
+        covering.append((min(low - LARGEST, LARGEST), min(end - 1 - LARGEST, LARGEST)))
     return covering
