@@ -1,13 +1,14 @@
 """The store's vocabulary: keys, records, writes, preconditions, events. Data only.
 
-An object is bytes. Its JSON carries `metadata.resourceVersion` as the first field of `metadata`, which stands right after
-`kind` and `apiVersion`; the value is a slot that the store fills with the revision of the commit, so that an object is
+An object is bytes. Its JSON carries `metadata.resourceVersion` as the first field of `metadata`, which stands right
+after `kind` and `apiVersion`; the value is a slot that the store fills with the revision of the commit, so that an object is
 encoded once, before its revision is known, and never decoded again. Beside the bytes stands a header with everything
 that the server selects, sorts or filters by.
 """
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -62,8 +63,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Put(msgspec.Struct, frozen=True):
-    """Create or replace. `body` has an empty slot (`"resourceVersion":""`). A `lazy` put is acknowledged from memory and
-    persisted soon after (DESIGN 5). `ttl` seconds from now bound its life (0 = forever)."""
+    """Create or replace. `body` has an empty slot (`"resourceVersion":""`). A `lazy` put is acknowledged from memory
+    and persisted soon after (DESIGN 5). `ttl` seconds from now bound its life (0 = forever)."""
 
     key: Key
     header: Header
@@ -207,7 +208,7 @@ class Store(Protocol):
         (RevisionCompacted, RevisionAhead)."""
         ...
 
-    def changes(self, query: Query, since: int, *, limit: int = 0) -> list[WatchEvent]:
+    def changes(self, query: Query, since: int, *, limit: int = 0) -> builtins.list[WatchEvent]:
         """What happened after revision `since`, oldest first, at most `limit`."""
         ...
 
