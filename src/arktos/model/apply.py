@@ -83,6 +83,8 @@ class _Apply:
         obj = merge(self.root, self.live or {}, self.config)
         if last is not None:
             obj = prune(self.root, obj, managed, last.fields, own.fields)
+        if self.live is not None and obj is self.live and last is not None and own.fields == last.fields:
+            return ApplyResult(self.live, False)
         changed, removed = differences(self.root, self.live or {}, obj, self.ignored)
         others = {key: entry for key, entry in managed.items() if key != own.key}
         lost = _conflicts(others, changed)

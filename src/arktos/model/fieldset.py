@@ -177,12 +177,24 @@ def _element(key: str) -> str:
 def canonical(fields: FieldSet) -> FieldSet:
     """The same set, its keys in Kubernetes' order: `.` first, then fields, keys, values and indexes, each sorted."""
     names = list(fields)
-    ordered = sorted(names)
+    ordered = in_order(names)
+    result = fields if names == ordered else {name: fields[name] for name in ordered}
+    for name, below in fields.items():
+        if below:
+            settled = canonical(below)
+            if settled is not below:
+                if result is fields:
+                    result = fields.copy()
+                result[name] = settled
+    return result
+
+
+def in_order(elements: Iterable[str]) -> list[str]:
+    """The path elements of one level, sorted as Kubernetes does."""
+    ordered = sorted(elements)
     if len(ordered) > 1 and ordered[-1][0] in "ikv":
         ordered.sort(key=_rank)
-    below = {name: canonical(fields[name]) if fields[name] else LEAF for name in ordered}
-    same = names == ordered and all(below[name] is fields[name] for name in names)
-    return fields if same else below
+    return ordered
 
 
 def _rank(element: str) -> tuple[int, Any]:

@@ -117,8 +117,11 @@ def update(
     if changed:
         entry = Entry(manager, operation, api_version, subresource, now, changed)
         known = managed.get(entry.key)
-        fields = changed if known is None else fieldset.union(known.fields, changed)
-        managed[entry.key] = entry._replace(fields=fieldset.canonical(fields))
+        if known is not None:
+            changed = fieldset.union(known.fields, changed)
+        if old is not None or known is not None:  # the fields of what is created are in order
+            changed = fieldset.canonical(changed)
+        managed[entry.key] = entry._replace(fields=changed)
     return encode(capped(managed))
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from arktos.model.fieldset import LEAF, SELF, FieldSet, is_member, key_element, value_element
+from arktos.model.fieldset import LEAF, SELF, FieldSet, in_order, is_member, key_element, value_element
 from arktos.model.schema import Schema
 
 KEY_DEFAULTS = {"protocol": "TCP"}
@@ -137,19 +137,24 @@ def elements(node: Shape, items: list[Any]) -> dict[str, Any]:
 
 
 def all_fields(node: Shape, value: Any) -> FieldSet:
-    """The subtree of a value that is new: it, every container in it, and every field."""
+    """The subtree of a value that is new: it, every container in it, and every field; in canonical order."""
+    result: FieldSet
     if node.leaf or not value:
         return LEAF
     if node.element is not None:
         if not isinstance(value, list):
             return LEAF
-        return {SELF: LEAF, **{name: all_fields(node.items, item) for name, item in elements(node, value).items()}}
+        found = elements(node, value)
+        below, result = node.items, {SELF: LEAF}
+        for element in in_order(found):
+            result[element] = all_fields_or_one(below, found[element])
+        return result
     if not isinstance(value, dict):
         return LEAF
-    result: FieldSet = {SELF: LEAF}
-    for name, item in value.items():
+    result = {SELF: LEAF}
+    for name in sorted(value):
         element, below = node.field(name)
-        result[element] = LEAF if below.leaf else all_fields(below, item)
+        result[element] = LEAF if below.leaf else all_fields(below, value[name])
     return result
 
 
@@ -200,7 +205,8 @@ def compare(node: Shape, old: Any, new: Any) -> Difference:
 def _compare_maps(node: Shape, old: dict[str, Any], new: dict[str, Any]) -> Difference:
     changed: FieldSet = {}
     removed: FieldSet = {}
-    for name, after in new.items():
+    for name in sorted(new):
+        after = new[name]
         if name in old:
             before = old[name]
             if after is before or (after == before and isinstance(after, bool) == isinstance(before, bool)):
