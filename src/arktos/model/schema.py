@@ -14,7 +14,7 @@ import gzip
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -78,7 +78,7 @@ _shared: dict[tuple[Any, ...], Schema] = {}
 @cache
 def _table() -> dict[str, msgspec.Raw]:
     """The types, undecoded until they are asked for."""
-    packed = resources.files("arktos.model").joinpath("kubernetes.json.gz").read_bytes()
+    packed = Path(__file__).with_name("kubernetes.json.gz").read_bytes()
     return msgspec.json.decode(gzip.decompress(packed), type=dict[str, msgspec.Raw])
 
 
