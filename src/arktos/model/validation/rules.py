@@ -1,0 +1,26 @@
+"""What a kind's rules are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from arktos.model.kinds import Obj
+from arktos.model.validation.causes import Errors
+
+Check = Callable[[Errors, Obj], None]
+Transition = Callable[[Errors, Obj, Obj], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The checks of one kind, beyond metadata and schema.
+
+    `always` holds for each state of an object, `create` for the first one only, `update` says what may become of what
+    (new, old). A subresource has its own transition, in place of all of these.
+    """
+
+    always: Check | None = None
+    create: Check | None = None
+    update: Transition | None = None
+    subresources: Mapping[str, Transition] = field(default_factory=dict)
