@@ -1,0 +1,5 @@
+"""`python -m arktos` is the `arktos` command."""
+
+from arktos.cli import main
+
+main()

@@ -1,0 +1,142 @@
+"""The doctor's checks: each looks at one thing and says what it found and what to do about it."""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from arktos.bootstrap.components import Settings, components
+from arktos.bootstrap.layout import Layout
+from arktos.bootstrap.process import recorded
+from arktos.bootstrap.readiness import unready
+
+OLDEST_KUBECTL = 20
+LITTLE_SPACE = 1 << 30
+
+
+class Level(enum.IntEnum):
+    OK = 0
+    WARN = 1
+    BAD = 2
+
+    @property
+    def label(self) -> str:
+        return {Level.OK: " ok ", Level.WARN: "warn", Level.BAD: "bad "}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    name: str
+    level: Level
+    text: str
+    advice: str = ""
+
+
+def run(data_dir: Path) -> Iterator[Finding]:
+    layout = Layout(data_dir)
+    settings = Settings.load(layout)
+    yield _python()
+    yield _kubectl()
+    yield _space(data_dir)
+    yield _clock(layout)
+    yield from _ports(settings or Settings(str(data_dir)))
+    if settings is None:
+        yield Finding("installation", Level.OK, f"nothing was started in {data_dir} yet", "arktos up")
+        return
+    yield _store(settings)
+    yield from _processes(settings)
+
+
+def _python() -> Finding:
+    found = sys.version.split()[0]
+    if sys.version_info < (3, 11):
+        return Finding("python", Level.BAD, found, "Python 3.11 or newer is needed")
+    return Finding("python", Level.OK, found)
+
+
+def _kubectl() -> Finding:
+    path = shutil.which("kubectl")
+    if path is None:
+        return Finding("kubectl", Level.WARN, "not on PATH", "apt-get install kubernetes-client, or any kubectl")
+    command = [path, "version", "--client", "--output=json"]
+    try:
+        printed = subprocess.run(command, capture_output=True, timeout=20, check=False).stdout
+        version = json.loads(printed)["clientVersion"]
+        minor = int(version["minor"].rstrip("+"))
+    except (subprocess.TimeoutExpired, ValueError, KeyError):
+        return Finding("kubectl", Level.WARN, f"{path} does not tell its version")
+    if minor < OLDEST_KUBECTL:
+        return Finding("kubectl", Level.WARN, version["gitVersion"], f"1.{OLDEST_KUBECTL} or newer is tested")
+    return Finding("kubectl", Level.OK, f"{version['gitVersion']} at {path}")
+
+
+def _space(data_dir: Path) -> Finding:
+    there = data_dir
+    while not there.exists():
+        there = there.parent
+    if not os.access(there, os.W_OK):
+        return Finding("data directory", Level.BAD, f"{there} is not writable", "choose another with --data-dir")
+    free = shutil.disk_usage(there).free
+    text = f"{data_dir}, {free >> 20} MiB free"
+    if free < LITTLE_SPACE:
+        return Finding("data directory", Level.WARN, text, "free some space: a full disk stops all writes")
+    return Finding("data directory", Level.OK, text)
+
+
+def _clock(layout: Layout) -> Finding:
+    """Certificates and revisions both read the clock; one that went back shows in the files it wrote."""
+    if layout.ca.exists() and layout.ca.stat().st_mtime > time.time() + 300:
+        return Finding("clock", Level.BAD, "is behind the files of this installation", "set the machine's clock")
+    return Finding("clock", Level.OK, time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()))
+
+
+def _ports(settings: Settings) -> Iterator[Finding]:
+    for component in components(settings):
+        if recorded(settings.layout.process(component.name)) is not None:
+            continue
+        with socket.socket(socket.AF_INET6 if ":" in settings.address else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.address, component.port))
+            except OSError as error:
+                text = f"{component.port} ({component.name}): {error.strerror}"
+                yield Finding("port", Level.BAD, text, "stop what holds it, or choose others with --port")
+                continue
+        yield Finding("port", Level.OK, f"{component.port} is free for the {component.name}")
+
+
+def _store(settings: Settings) -> Finding:
+    """The file's integrity. Asked of a stopped system only: a running one checks every record that it loads."""
+    path = settings.layout.store
+    if recorded(settings.layout.process("apiserver")) is not None:
+        return Finding("store", Level.OK, f"{path}, in use")
+    if not path.exists():
+        return Finding("store", Level.OK, "empty")
+    command = [sys.executable, "-m", "arktos.store.verify", str(path)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=False)
+    if printed.returncode != 0:
+        advice = "restore a copy of the data directory; the damaged file was not touched"
+        return Finding("store", Level.BAD, printed.stdout.strip() or printed.stderr.strip(), advice)
+    return Finding("store", Level.OK, f"{path}, every record is whole")
+
+
+def _processes(settings: Settings) -> Iterator[Finding]:
+    for component in components(settings):
+        if recorded(settings.layout.process(component.name)) is None:
+            yield Finding(component.name, Level.WARN, "not running", "arktos up")
+            continue
+        problem = unready(settings, component)
+        log = settings.layout.log(component.name)
+        if problem is None:
+            yield Finding(component.name, Level.OK, "ready")
+        else:
+            yield Finding(component.name, Level.BAD, problem, f"see {log}")

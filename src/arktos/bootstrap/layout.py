@@ -1,0 +1,83 @@
+"""Where things are in a data directory. One place, so that every command agrees."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/arktos` for root, under the home directory for others. ARKTOS_DATA_DIR overrides both."""
+    named = os.environ.get("ARKTOS_DATA_DIR", "")
+    if named:
+        return Path(named)
+    if os.geteuid() == 0:
+        return Path("/var/lib/arktos")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "arktos"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The files of one installation. Nothing is created by asking."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store" / "arktos.db"
+
+    @property
+    def pki(self) -> Path:
+        return self.root / "pki"
+
+    @property
+    def ca(self) -> Path:
+        return self.pki / "ca.crt"
+
+    @property
+    def ca_key(self) -> Path:
+        return self.pki / "ca.key"
+
+    @property
+    def server_certificate(self) -> Path:
+        return self.pki / "apiserver.crt"
+
+    @property
+    def server_key(self) -> Path:
+        return self.pki / "apiserver.key"
+
+    @property
+    def token_key(self) -> Path:
+        return self.pki / "service-account.key"
+
+    @property
+    def admin_kubeconfig(self) -> Path:
+        return self.root / "admin.kubeconfig"
+
+    def component_kubeconfig(self, name: str) -> Path:
+        return self.root / "components" / f"{name}.kubeconfig"
+
+    def tenant_kubeconfig(self, tenant: str) -> Path:
+        return self.root / "tenants" / f"{tenant}.kubeconfig"
+
+    @property
+    def run(self) -> Path:
+        return self.root / "run"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the supervisor as long as it lives."""
+        return self.run / "supervisor.lock"
+
+    @property
+    def settings(self) -> Path:
+        """What the running system was started with."""
+        return self.run / "settings.json"
+
+    def process(self, name: str) -> Path:
+        """Which process plays a component's part."""
+        return self.run / f"{name}.json"
+
+    def log(self, name: str) -> Path:
+        return self.root / "log" / f"{name}.log"

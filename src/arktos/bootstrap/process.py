@@ -1,0 +1,91 @@
+"""A process that may outlive who started it: recorded on disk, told apart from a later one with the same number."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A running process. `born` is its start time in clock ticks since boot: with the number, it names one process."""
+
+    pid: int
+    born: int
+
+    def alive(self) -> bool:
+        return born(self.pid) == self.born
+
+    def send(self, number: signal.Signals) -> None:
+        """Signals it, and nobody who got its number later."""
+        with suppress(ProcessLookupError):
+            descriptor = os.pidfd_open(self.pid)
+            try:
+                if self.alive():
+                    signal.pidfd_send_signal(descriptor, number)
+            finally:
+                os.close(descriptor)
+
+    def wait_gone(self, seconds: float) -> bool:
+        """Whether it has gone within `seconds`."""
+        deadline = time.monotonic() + seconds
+        while self.alive():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
+
+
+def born(pid: int) -> int:
+    """A process's start time; 0 if it is not there, or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # The second field, in parentheses, may hold anything, so count from the last parenthesis on.
+    fields = text.rpartition(")")[2].split()
+    return 0 if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def spawn(command: list[str], log: Path) -> Process:
+    """Starts a process in a session of its own, its output appended to `log`."""
+    log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, close_fds=True
+        )
+    # Reaped by number (`reap`), not by this object, which would warn of a child that it has lost sight of.
+    child.returncode = 0
+    return Process(child.pid, born(child.pid))
+
+
+def reap() -> None:
+    """Collects children that have ended."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def record(path: Path, process: Process, command: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    scratch = path.with_suffix(".new")
+    scratch.write_text(json.dumps({"pid": process.pid, "born": process.born, "command": command}) + "\n")
+    scratch.replace(path)
+
+
+def recorded(path: Path, command: list[str] | None = None) -> Process | None:
+    """The process that was recorded, if it still runs (and was started with `command`)."""
+    try:
+        found = json.loads(path.read_text())
+        process = Process(int(found["pid"]), int(found["born"]))
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    if command is not None and found.get("command") != command:
+        return None
+    return process if process.born and process.alive() else None
