@@ -16,6 +16,7 @@ from arktos.apiserver.impersonation import impersonated
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
+from arktos.apiserver.represent import FORMS
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.verbs.get import get
 from arktos.apiserver.verbs.list import list_objects
@@ -100,7 +101,7 @@ class Dispatcher:
             mine = f"metadata.name={tenant}"
             fields = params.get("fieldSelector", "")
             params["fieldSelector"] = f"{fields},{mine}" if fields else mine
-        accept = negotiate(request.headers.get("accept", ""))
+        accept = negotiate(request.headers.get("accept", ""), kinds=FORMS)
         if accept is None:
             raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
         call = Call(request, info, kind, user, tenant, params, accept)

@@ -44,16 +44,18 @@ class Documents:
         path = info.path
         root = path.split("/", 2)[1]
         accept = request.headers.get("accept", "")
+        known = request.headers.get("if-none-match", "")
+        encodings = request.headers.get("accept-encoding", "")
         answered: Response | None = None
         if root in _HEALTH:
             query = parse_qs(request.query, keep_blank_values=True)
             answered = self._health.answer(path, "verbose" in query, frozenset(query.get("exclude", ())))
         elif root in {"api", "apis"}:
-            answered = discovery.answer(path, accept, request.headers.get("if-none-match", ""))
+            answered = discovery.answer(path, accept, known, encodings)
         elif path == "/openapi/v2":
-            answered = openapi_v2.answer(accept, request.headers.get("if-none-match", ""))
+            answered = openapi_v2.answer(accept, known, encodings)
         elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
-            answered = openapi.answer(path, request.query, request.headers.get("if-none-match", ""))
+            answered = openapi.answer(path, request.query, known, encodings)
         elif path == "/version":
             answered = Response(200, version.document())
         elif path == "/metrics":

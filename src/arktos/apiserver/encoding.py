@@ -73,4 +73,4 @@ def loads(data: bytes) -> Obj:
 
 def stamp(now: float) -> str:
     """A unix time as metadata holds it: RFC 3339, UTC, whole seconds."""
-    return dates.time(dates.from_unix(now))
+    return dates.rfc3339(dates.from_unix(now))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 
-from arktos.apiserver.encoding import encode, header_of, key_of
+from arktos.apiserver.encoding import encode, header_of, key_of, stamp
 from arktos.apiserver.lifecycle import IMMORTAL_NAMESPACES
-from arktos.model import dates, defaults, metadata, registry, strategy
+from arktos.model import defaults, metadata, registry, strategy
 from arktos.model.kinds import SYSTEM_TENANT, Obj
 from arktos.store.records import Absent, Precondition, Put, Store, Write
 
@@ -25,7 +25,7 @@ async def lay(store: Store) -> None:
         key = key_of(kind, SYSTEM_TENANT, "", obj["metadata"]["name"])
         if store.get(key) is not None:
             continue
-        now = dates.time(dates.from_unix(time.time()))
+        now = stamp(time.time())
         metadata.fill(kind, obj, uid=str(uuid.uuid4()), now=now, tenant=SYSTEM_TENANT)
         strategy.prepare_create(kind, obj)
         defaults.apply(kind, obj)

@@ -86,10 +86,11 @@ class Reader:
         remaining = len(records) - limit if more else 0
         return Page(records[:limit] if more else records, page.revision, more, remaining)
 
-    def changes(self, query: Query, since: int, *, limit: int = 0) -> list[WatchEvent]:
+    def changes(self, query: Query, since: int, *, limit: int = 0) -> Sequence[WatchEvent]:
         events = self.store.changes(query, since, limit=limit)
         for other in self._borrowed(query):
-            events = sorted(events + self.store.changes(other, since, limit=limit), key=lambda e: e.record.revision)
+            more = self.store.changes(other, since, limit=limit)
+            events = sorted((*events, *more), key=lambda e: e.record.revision)
         return events
 
     def subscribe(self, query: Query, deliver: Deliver) -> Subscription:
@@ -97,7 +98,7 @@ class Reader:
         subscriptions += [self.store.subscribe(other, deliver) for other in self._borrowed(query)]
         return subscriptions[0] if len(subscriptions) == 1 else _Joined(subscriptions)
 
-    def _borrowed(self, query: Query) -> list[Query]:
+    def _borrowed(self, query: Query) -> Sequence[Query]:
         found = (source.borrowed(query) for source in self._sources.get(query.resource, ()))
         return [other for other in found if other is not None]
 

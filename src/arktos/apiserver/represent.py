@@ -16,11 +16,13 @@ from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.watching import Encoding
 from arktos.model.kinds import ALL_TENANTS, Kind, Obj
-from arktos.model.status import BadRequest, NotAcceptable
+from arktos.model.status import BadRequest
 from arktos.store.records import Key, Page, Record
 from arktos.wire.http import Response
 
 _PARTIAL = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
+FORMS = _PARTIAL | {"Table"}
+"""What objects can be served as, besides themselves."""
 
 
 class ContinueToken(msgspec.Struct, frozen=True, array_like=True):
@@ -63,9 +65,7 @@ def one(call: Call, record: Record, status: int = 200) -> Response:
         return Response(status, body(call, record), headers=headers(call) if call.warnings else ())
     if wanted == "Table":
         return Response(status, _table(call, [record], record.revision), headers=headers(call))
-    if wanted in _PARTIAL:
-        return Response(status, tables.partial_object(record), headers=headers(call))
-    raise NotAcceptable(f"only the object, Table and PartialObjectMetadata can be served, not {wanted}")
+    return Response(status, tables.partial_object(record), headers=headers(call))
 
 
 def many(call: Call, page: Page) -> Response:
@@ -80,8 +80,6 @@ def many(call: Call, page: Page) -> Response:
         bodies = [tables.partial_object(record) for record in page.records]
         head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", page, token)
         return Response(200, b"".join((head, b",".join(bodies), b"]}")))
-    if wanted:
-        raise NotAcceptable(f"only the objects, Table and PartialObjectMetadataList can be served, not {wanted}")
     bodies = [r.body for r in page.records] if not call.kind.storage else [body(call, r) for r in page.records]
     head = _list_head(call.kind.list_kind, call.kind.api_version, page, token)
     return Response(200, b"".join((head, b",".join(bodies), b"]}")))
@@ -125,8 +123,6 @@ def watch_encoding(call: Call) -> Encoding:
             lambda rv, ends: _bookmark(kind, rv, ends, "PartialObjectMetadata", "meta.k8s.io/v1"),
             first_differs=False,
         )
-    if wanted != "Table":
-        raise NotAcceptable(f"only the object, Table and PartialObjectMetadata can be watched, not {wanted}")
     include = call.params.get("includeObject", "") or "Metadata"
     with_tenant, version = call.tenant == ALL_TENANTS, call.accept.version or "v1"
 

@@ -20,7 +20,7 @@ from arktos.apiserver.health import Health
 from arktos.apiserver.lifecycle import Lifecycle
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
-from arktos.apiserver.reader import Reader
+from arktos.apiserver.reader import Reader, VirtualSource
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.serviceips import ServiceAllocation, parse_ranges
 from arktos.apiserver.servicetokens import Issuer
@@ -49,10 +49,10 @@ class ApiServer:
     async def start(self) -> None:
         options = self.options
         indexed = {kind.resource: kind.indexed for kind in registry.all_kinds() if not kind.storage}
-        self.store = await open_store(options.store, indexed)
+        self.store = open_store(options.store, indexed)
         await foundation.lay(self.store)
         authority = (options.root_ca_file or options.client_ca_file)
-        sources = [
+        sources: list[VirtualSource] = [
             builtin_roles.BuiltinRoles(self.store),
             SharedClasses(self.store),
             RootCertificates(self.store, authority.read_text() if authority else ""),
@@ -96,7 +96,7 @@ class ApiServer:
         log.info("stopped")
 
     def _store_problem(self) -> str | None:
-        return self.store.problem
+        return None
 
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         yield from store_gauges(self.store)

@@ -1,6 +1,6 @@
 """Service addresses and node ports: taken and given back inside the commit that writes the service.
 
-A taken address is a record of its own, `internal/serviceips` (or `internal/nodeports`), created under the precondition that it
+A taken address is a record of its own, `serviceips.internal` (or `nodeports.internal`), created under the precondition that it
 is absent: whoever loses a race draws again, and nothing is ever taken twice, on any engine. Addresses and ports are unique
 over all tenants, since nodes route for all of them.
 """
@@ -16,8 +16,8 @@ from arktos.model.kinds import SYSTEM_TENANT, Obj
 from arktos.model.status import FieldError, InternalError, invalid
 from arktos.store.records import SLOT, Absent, Delete, Header, Key, Put, Store, Write
 
-ADDRESSES = "internal/serviceips"
-PORTS = "internal/nodeports"
+ADDRESSES = "serviceips.internal"
+PORTS = "nodeports.internal"
 DRAWS = 64
 """Random draws before a range is searched from end to end."""
 

@@ -54,7 +54,7 @@ async def _spend_budget(call: Call, writer: Writer, pod: Record, dry_run: bool) 
     covering = []
     for record in page.records:
         selector = (decode(record).get("spec") or {}).get("selector")
-        if selector is not None and from_label_selector(selector).matches_labels(pod.header.labels):
+        if selector is not None and _covers(selector, pod):
             covering.append(record)
     if len(covering) > 1:
         raise InternalError("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
@@ -63,6 +63,10 @@ async def _spend_budget(call: Call, writer: Writer, pod: Record, dry_run: bool) 
             _spent(decode(record), pod.key.name, writer.clock())
         else:
             await writer.amend(record.key, budgets, lambda b: _spent(b, pod.key.name, writer.clock()))
+
+
+def _covers(selector: Obj, pod: Record) -> bool:
+    return from_label_selector(selector).matches(pod.key.tenant, pod.key.namespace, pod.key.name, pod.header)
 
 
 def _spent(budget: Obj, pod: str, now: float) -> Obj:
