@@ -28,7 +28,6 @@ def test_empty_counts_as_missing() -> None:
 
 def test_a_missing_object_is_told_by_what_it_must_hold() -> None:
     assert told("horizontalpodautoscalers.autoscaling", {}) == [
-        "spec.maxReplicas: Required value",
         "spec.scaleTargetRef.kind: Required value",
         "spec.scaleTargetRef.name: Required value",
     ]
