@@ -145,8 +145,12 @@ def _scale(letters: str, trailing: str) -> tuple[Fraction | int, Format]:
 
 @lru_cache(maxsize=4096)
 def canonical(text: str) -> str:
-    """The canonical form of a quantity in text. QuantityError."""
-    return str(_parse(text))
+    """The canonical form of a quantity in text, which is its own canonical form. QuantityError.
+
+    Read twice: a binary quantity that ends without a suffix (`27828.125Ki` is `28496000`) is a decimal one from then on
+    (`28496k`).
+    """
+    return str(_parse(str(_parse(text))))
 
 
 def _power(exponent: int) -> Fraction | int:
