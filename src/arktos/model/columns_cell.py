@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from arktos.model import dates
 from arktos.model.kinds import Column, Obj
+from arktos.model.workload import workloads
 
 NONE = "<none>"
 UNSET = "<unset>"
@@ -177,14 +178,14 @@ def labels(found: object) -> str:
 _OPERATORS = {"In": "%s in (%s)", "NotIn": "%s notin (%s)", "Exists": "%s", "DoesNotExist": "!%s"}
 
 
-def label_selector(found: object, empty: str = NONE) -> str:
+def label_selector(found: object, empty: str = NONE, invalid: str = "<error>") -> str:
     """A LabelSelector as a selector string, requirements in the order of their keys."""
     parts = [(key, f"{key}={value}") for key, value in part(found, "matchLabels").items()]
     for expression in items(found, "matchExpressions"):
         key = text(expression, "key")
         form = _OPERATORS.get(text(expression, "operator"))
         if form is None:
-            return "<error>"
+            return invalid
         values = ",".join(sorted(str(v) for v in items(expression, "values")))
         parts.append((key, form % ((key, values) if form.count("%s") == 2 else key)))
     return joined((written for _, written in sorted(parts, key=lambda p: p[0])), empty)
@@ -192,9 +193,7 @@ def label_selector(found: object, empty: str = NONE) -> str:
 
 def workload_names(template: Obj) -> list[Cell]:
     """The cells Containers and Images of a pod template; its virtual machine counts as one container."""
-    spec = part(template, "spec")
-    machine = part(spec, "virtualMachine")
-    found = [machine] if machine else items(spec, "containers")
+    found = workloads(template)
     return [joined((text(c, "name") for c in found), ""), joined((text(c, "image") for c in found), "")]
 
 

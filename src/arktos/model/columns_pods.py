@@ -27,6 +27,7 @@ from arktos.model.columns_cell import (
     workload_names,
 )
 from arktos.model.kinds import Column, Obj
+from arktos.model.workload import is_vm
 
 _STOPPED = {"Paused": "Paused", "Suspended": "Suspended"}
 """The word for a virtual machine that is to be off, by its powerSpec; else `Stopped`."""
@@ -57,7 +58,7 @@ def pod(obj: Obj) -> list[Cell]:
     spec, status = part(obj, "spec"), part(obj, "status")
     sidecars = _sidecars(spec)
     tally = _Tally(_first_reason(obj))
-    if "virtualMachine" in spec:
+    if is_vm(obj):
         total = 1
         _count_machine(tally, part(spec, "virtualMachine"), status)
     else:

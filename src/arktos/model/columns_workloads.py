@@ -50,7 +50,7 @@ def deployment(obj: Obj) -> list[Cell]:
         number(obj, "status", "availableReplicas"),
         age_of(obj),
         *_template(obj),
-        label_selector(at(obj, "spec", "selector"), ""),
+        label_selector(at(obj, "spec", "selector"), "", "<invalid>"),
     ]
 
 
