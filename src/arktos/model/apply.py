@@ -210,16 +210,10 @@ def prune(root: Shape, merged: Obj, managed: Managed, last: FieldSet, own: Field
     for entry in managed.values():
         held = fieldset.union(held, entry.fields)
     held = with_declared(root, held)
-    remains = _fields_without(root, merged, last)
-    remains = fieldset.union(remains, held)
-    remains = _fields_without(root, merged, fieldset.difference(everything, remains))
+    remains = fieldset.union(fieldset.recursive_difference(everything, last), held)
+    remains = fieldset.recursive_difference(everything, fieldset.difference(everything, remains))
     gone = strip(fieldset.intersection(fieldset.difference(everything, remains), last))
     return (without(root, merged, gone) or {}) if gone else merged
-
-
-def _fields_without(root: Shape, obj: Obj, fields: FieldSet) -> FieldSet:
-    rest = without(root, obj, fields) if fields else obj
-    return with_declared(root, applied_fields(root, owned_part(rest or {})) or {})
 
 
 def _conflicts(others: Managed, changed: FieldSet) -> list[tuple[Entry, FieldSet]]:
