@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
-from importlib import metadata, resources
+from importlib import resources
 from urllib.parse import parse_qsl
 
 from arktos.apiserver import descriptions, discovery, version
@@ -56,6 +56,8 @@ def index() -> Document:
 @cache
 def _source() -> str:
     """A digest of everything that documents are made from, the rows of kinds apart."""
+    from importlib import metadata  # slow to import, and needed once
+
     digest = hashlib.sha256()
     digest.update(resources.files("arktos.model").joinpath("kubernetes.json.gz").read_bytes())
     parts = (

@@ -23,10 +23,6 @@ PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 _WANTED = "com.github.proto-openapi.spec.v2"
 _DEFINITIONS = "#/definitions/"
-_HEAD = {
-    "swagger": "2.0",
-    "info": {"title": "Arktos", "version": version.git_version()},
-}
 _SECURITY = {
     "BearerToken": {
         "type": "apiKey",
@@ -43,9 +39,13 @@ def answer(accept: str = "", if_none_match: str = "", encodings: str = "") -> Re
     return (protobuf_document() if _WANTED in first else json_document()).answer(if_none_match, encodings)
 
 
+def _head() -> Obj:
+    return {"swagger": "2.0", "info": {"title": "Arktos", "version": version.git_version()}}
+
+
 @cache
 def json_document() -> Document:
-    parts = [dumps(_HEAD)[:-1], b',"paths":{']
+    parts = [dumps(_head())[:-1], b',"paths":{']
     roots: set[str] = set()
     for number, (name, item) in enumerate(_paths(roots)):
         parts += (b"," if number else b"", dumps(name), b":", dumps(item))
@@ -62,7 +62,7 @@ def protobuf_document() -> Document:
     roots: set[str] = set()
     found_paths = b"".join(entry("Paths", "path", name, item) for name, item in _paths(roots))
     found_types = b"".join(entry("Definitions", "", name, node) for name, node in _definitions(roots))
-    head = {**_HEAD, "security": [{"BearerToken": []}], "securityDefinitions": _SECURITY}
+    head = {**_head(), "security": [{"BearerToken": []}], "securityDefinitions": _SECURITY}
     body = encode("Document", head, paths=found_paths, definitions=found_types)
     return Document(body, PROTOBUF, etag=openapi.fingerprint_of_all() + "-P")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from functools import cache
-from importlib import metadata
 
 from arktos.apiserver.encoding import dumps
 
@@ -14,6 +13,8 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 def git_version() -> str:
     """The version that Kubernetes clients parse: upstream's, with ours as build metadata."""
+    from importlib import metadata  # slow to import, and needed once
+
     return f"v{MAJOR}.{MINOR}.0+arktos-{metadata.version('arktos')}"
 
 
