@@ -93,6 +93,11 @@ class FakeApi:
         self.history.clear()
         self.forgotten = self.revision
 
+    def say(self, body: Any, code: int = 200, **headers: str) -> None:
+        """Answers the next request with this, whatever it is."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers.append(Answer(code, body, named))
+
     def cut_watches(self) -> None:
         for writer in self.watching:
             writer.transport.abort()

@@ -53,17 +53,9 @@ async def test_paths(
 ) -> None:
     config = ClientConfig(server=f"http://127.0.0.1:{api.port}{prefix}", tenant=configured)
     async with Client(config) as client:
-        api.answers.append(api_answer({"metadata": {"name": "x"}}))
+        api.say({"metadata": {"name": "x"}})
         await client.get(kind, "x", namespace=namespace, tenant=tenant)
     assert [c.path for c in api.calls] == [path]
-
-
-def api_answer(body: Any, code: int = 200, **headers: str) -> Any:
-    from types import SimpleNamespace
-
-    return SimpleNamespace(
-        code=code, body=body, headers={k.replace("_", "-"): v for k, v in headers.items()}, cut=False
-    )
 
 
 def failure(code: int, reason: str, **more: Any) -> dict[str, Any]:
@@ -79,7 +71,7 @@ async def test_a_name_cannot_leave_its_place(api: Any, client: Client) -> None:
 async def test_the_writing_verbs(api: Any, client: Client) -> None:
     pod = {"metadata": {"name": "p", "namespace": "ns", "tenant": "acme"}}
     for _ in range(7):
-        api.answers.append(api_answer(pod))
+        api.say(pod)
     await client.create(PODS, pod, field_manager="me", dry_run=True)
     await client.create(PODS, {"target": {"name": "node"}}, name="p", namespace="ns", subresource="binding")
     await client.update(PODS, pod, subresource="status")
@@ -129,7 +121,8 @@ async def test_lists_follow_continue_and_fill_in_the_type(api: Any, client: Clie
 
 async def test_a_list_that_expires_midway_starts_again_whole(api: Any, client: Client) -> None:
     first = {"metadata": {"continue": "x", "resourceVersion": "1"}, "items": [{"metadata": {"name": "old"}}]}
-    api.answers += [api_answer(first), api_answer(failure(410, "Expired"), 410)]
+    api.say(first)
+    api.say(failure(410, "Expired"), 410)
     await api.put("/api/v1/pods", "new")
     listing = await client.list(PODS, limit=1)
     assert [p["metadata"]["name"] for p in listing.items] == ["new"]
@@ -137,7 +130,7 @@ async def test_a_list_that_expires_midway_starts_again_whole(api: Any, client: C
 
 
 async def test_a_list_that_is_expired_from_the_start_says_so(api: Any, client: Client) -> None:
-    api.answers.append(api_answer(failure(410, "Expired"), 410))
+    api.say(failure(410, "Expired"), 410)
     with pytest.raises(Expired):
         await client.list(PODS, resource_version="1")
 
@@ -145,13 +138,11 @@ async def test_a_list_that_is_expired_from_the_start_says_so(api: Any, client: C
 async def test_errors_are_the_models(api: Any, client: Client) -> None:
     causes = [{"field": "spec.x", "reason": "FieldValueRequired", "message": "Required value"}]
     details = {"name": "p", "group": "apps", "kind": "Deployment", "causes": causes}
-    api.answers += [
-        api_answer(failure(422, "Invalid", details=details), 422),
-        api_answer(failure(409, "AlreadyExists"), 409),
-        api_answer(failure(409, "Conflict"), 409),
-        api_answer(failure(418, "Teapot"), 418),
-        api_answer("just text", 404),
-    ]
+    api.say(failure(422, "Invalid", details=details), 422)
+    api.say(failure(409, "AlreadyExists"), 409)
+    api.say(failure(409, "Conflict"), 409)
+    api.say(failure(418, "Teapot"), 418)
+    api.say("just text", 404)
     with pytest.raises(Invalid) as invalid:
         await client.get(PODS, "p")
     assert (invalid.value.name, invalid.value.group) == ("p", "apps")
@@ -168,7 +159,8 @@ async def test_errors_are_the_models(api: Any, client: Client) -> None:
 
 
 async def test_an_answer_that_is_no_object(api: Any, client: Client) -> None:
-    api.answers += [api_answer([1]), api_answer({"items": 3})]
+    api.say([1])
+    api.say({"items": 3})
     with pytest.raises(InternalError, match="no JSON object"):
         await client.get(PODS, "p")
     with pytest.raises(InternalError, match="no list"):
@@ -187,18 +179,20 @@ async def test_refusals_with_retry_after_are_tried_again(
         slept.append(seconds)
 
     monkeypatch.setattr("arktos.client.client.asyncio.sleep", sleep)
-    api.answers += [api_answer(failure(code, reason), code, Retry_After="2"), api_answer({"ok": True})]
+    api.say(failure(code, reason), code, Retry_After="2")
+    api.say({"ok": True})
     assert await client.request("POST", "/version", {"a": 1}) == {"ok": True}
     assert slept == [2]
     assert [c.body for c in api.calls] == [{"a": 1}, {"a": 1}]
-    api.answers += [api_answer(failure(code, reason), code, Retry_After="1")] * (client.config.retries + 1)
+    for _ in range(client.config.retries + 1):
+        api.say(failure(code, reason), code, Retry_After="1")
     with pytest.raises(kind):
         await client.request("GET", "/version")
-    api.answers += [api_answer(failure(code, reason), code, Retry_After="3600")]
+    api.say(failure(code, reason), code, Retry_After="3600")
     with pytest.raises(kind) as error:
         await client.request("GET", "/version")
     assert error.value.retry_after == 3600
-    api.answers += [api_answer(failure(code, reason), code)]
+    api.say(failure(code, reason), code)
     with pytest.raises(kind):
         await client.request("GET", "/version")
     assert len(slept) == 1 + client.config.retries
@@ -210,7 +204,7 @@ async def test_credentials_and_user_agent(api: Any, client: Client, tmp_path: An
     for change in ({"token": "fixed"}, {"token_file": str(file), "token": "fixed"}, {}):
         config = replace(client.config, user_agent="tester/1", **change)  # type: ignore[arg-type]
         async with Client(config) as one:
-            api.answers.append(api_answer({}))
+            api.say({})
             await one.request("GET", "/version")
     assert [c.headers.get("authorization") for c in api.calls] == ["Bearer fixed", "Bearer from-file", None]
     assert {c.headers["user-agent"] for c in api.calls} == {"tester/1"}
@@ -280,7 +274,7 @@ async def test_our_own_rate_limit(api: Any, client: Client, monkeypatch: pytest.
     monkeypatch.setattr("arktos.client.client.asyncio.sleep", sleep)
     async with Client(replace(client.config, qps=10, burst=2)) as limited:
         for _ in range(4):
-            api.answers.append(api_answer({}))
+            api.say({})
             await limited.request("GET", "/version")
     assert len(slept) == 2
     assert slept == pytest.approx([0.1, 0.2], abs=0.05)

@@ -124,8 +124,6 @@ async def test_after_expiry_the_difference_is_told(api: Any, client: Client, ref
         await api.put(PATH, "comes")
         await told.until(lambda names: "comes" in names)
         del told.log[:]
-        api.answers.append(None)
-        api.answers.clear()
         api.cut_watches()
         api.objects.pop((PATH, "stays"))
         await api.put(PATH, "last")
@@ -138,7 +136,7 @@ async def test_after_expiry_the_difference_is_told(api: Any, client: Client, ref
 async def test_a_server_that_refuses_for_a_while(api: Any, client: Client) -> None:
     refusal = {"kind": "Status", "status": "Failure", "code": 403, "reason": "Forbidden", "message": "not yet"}
     for _ in range(3):
-        api.answers.append(type("A", (), {"code": 403, "body": refusal, "headers": {}, "cut": False})())
+        api.say(refusal, 403)
     await api.put(PATH, "p0")
     informer = Informer(client, PODS)
     async with running(informer):
