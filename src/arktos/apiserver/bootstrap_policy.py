@@ -72,7 +72,7 @@ _VIEW = (
         READ,
     ),
     on("core", "namespaces", READ),
-    on("core", "actions actions/status customactions", READ),
+    on("core", "actions actions/status", READ),
     on(EVENTS, "events", READ),
     on(DISCOVERY, "endpointslices", READ),
     on(
