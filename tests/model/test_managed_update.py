@@ -211,6 +211,21 @@ def test_a_client_sends_entries_of_its_own(deployment: Schema) -> None:
     assert [(e["manager"], e["operation"], e["time"]) for e in entries(stored)] == [("kubectl", "Apply", T[1])]
 
 
+def test_a_client_creates_with_entries_of_its_own(deployment: Schema) -> None:
+    fields = {"f:spec": {"f:replicas": {}}}
+    sent = {
+        "manager": "m",
+        "operation": "Update",
+        "apiVersion": "apps/v1",
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields,
+    }
+    new = make()
+    new["metadata"]["managedFields"] = [sent, {**sent, "manager": "restored", "operation": "Apply"}]
+    (stored,) = entries(write(deployment, None, new, "m", 1))
+    assert stored["fieldsV1"] == entries(write(deployment, None, make(), "m", 1))[0]["fieldsV1"]
+
+
 @pytest.mark.parametrize(
     "broken",
     [

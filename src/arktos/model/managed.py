@@ -108,8 +108,8 @@ def update(
         return []
     try:
         changed, removed = differences(shape(schema), old, new, ignored)
-    except ValueError:
-        return before  # a list that the schema cannot name elements of: nothing can be said about it
+    except (ValueError, RecursionError):
+        return before  # elements that cannot be named, endless nesting: nothing can be said, and the write may go on
     if not (changed or removed or supplied):
         return before
     released = fieldset.union(changed, removed)

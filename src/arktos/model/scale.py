@@ -42,7 +42,7 @@ def scale_of(workload: Obj) -> Obj:
 
 
 def scaled(workload: Obj, scale: Obj) -> Obj:
-    """The workload with the replicas of the Scale, and with the Scale's resourceVersion, if any, for the store to check.
+    """The workload with the replicas of the Scale, and with its resourceVersion, if any, for the store to check.
 
     Raises BadRequest for what is no Scale, Invalid for replicas that cannot be, Conflict for a Scale of another object
     of the same name (another uid). Neither input is changed.
