@@ -34,7 +34,7 @@ def workload(kind: str = "Deployment", **rest: Any) -> Obj:
 
 
 def test_the_scale_of_a_workload() -> None:
-    assert scale.scale_of(workload()) == {
+    assert scale.of(workload()) == {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {
@@ -52,42 +52,42 @@ def test_the_scale_of_a_workload() -> None:
 
 def test_the_selector_of_a_replication_controller_is_a_set_of_labels() -> None:
     controller = workload("ReplicationController", selector={"z": "1", "y": "2"})
-    assert scale.scale_of(controller)["status"]["selector"] == "y=2,z=1"
+    assert scale.of(controller)["status"]["selector"] == "y=2,z=1"
 
 
 def test_expressions_in_the_selector() -> None:
     expressions = [{"key": "x", "operator": "In", "values": ["q", "p"]}, {"key": "z", "operator": "DoesNotExist"}]
-    found = scale.scale_of(workload(selector={"matchExpressions": expressions}))
+    found = scale.of(workload(selector={"matchExpressions": expressions}))
     assert found["status"]["selector"] == "x in (p,q),!z"
 
 
 def test_an_empty_selector_is_left_out() -> None:
-    assert "selector" not in scale.scale_of(workload(selector={}))["status"]
+    assert "selector" not in scale.of(workload(selector={}))["status"]
 
 
 @pytest.mark.parametrize("replicas", [0, 5])
 def test_writing_a_scale_changes_replicas_only(replicas: int) -> None:
     before = workload()
     original = copy.deepcopy(before)
-    sent = scale.scale_of(before)
+    sent = scale.of(before)
     sent["spec"]["replicas"] = replicas
-    after = scale.scaled(before, sent)
+    after = scale.applied(before, sent)
     assert after == {**original, "spec": {**original["spec"], "replicas": replicas}}
     assert before == original
 
 
 def test_the_resource_version_of_the_scale_counts() -> None:
-    sent = scale.scale_of(workload())
+    sent = scale.of(workload())
     sent["metadata"]["resourceVersion"] = "6"
-    assert scale.scaled(workload(), sent)["metadata"]["resourceVersion"] == "6"
+    assert scale.applied(workload(), sent)["metadata"]["resourceVersion"] == "6"
     del sent["metadata"]["resourceVersion"]
-    assert scale.scaled(workload(), sent)["metadata"]["resourceVersion"] == "7"
+    assert scale.applied(workload(), sent)["metadata"]["resourceVersion"] == "7"
 
 
 def test_replicas_left_out_are_zero() -> None:
-    sent = scale.scale_of(workload())
+    sent = scale.of(workload())
     del sent["spec"]
-    assert scale.scaled(workload(), sent)["spec"]["replicas"] == 0
+    assert scale.applied(workload(), sent)["spec"]["replicas"] == 0
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def test_replicas_left_out_are_zero() -> None:
     ],
 )
 def test_refused(change: Obj, error: type[Exception], message: str) -> None:
-    sent = {**scale.scale_of(workload()), **change}
+    sent = {**scale.of(workload()), **change}
     with pytest.raises(error) as caught:
-        scale.scaled(workload(), sent)
+        scale.applied(workload(), sent)
     assert message in str(caught.value)
 
 
@@ -123,7 +123,7 @@ def owners(entries: list[Obj]) -> list[tuple[str, str, str | None]]:
 
 def scale_applied(live: Obj, who: str, replicas: int, when: int, force: bool) -> Obj:
     """Server-side apply on the scale subresource, as a server does it."""
-    seen = scale.scale_of(live)
+    seen = scale.of(live)
     seen["metadata"]["managedFields"] = scale.managed_fields(live)
     config = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {}, "spec": {"replicas": replicas}}
     result = apply.apply(
@@ -137,7 +137,7 @@ def scale_applied(live: Obj, who: str, replicas: int, when: int, force: bool) ->
         subresource="scale",
         ignored=("status",),
     ).obj
-    after = scale.scaled(live, result)
+    after = scale.applied(live, result)
     after["metadata"] = {
         **after["metadata"],
         "managedFields": scale.workload_managed_fields(live, result["metadata"]["managedFields"]),
@@ -193,8 +193,8 @@ def test_applying_the_same_scale_again_changes_nothing() -> None:
 
 def test_an_update_of_the_scale_is_an_update_of_the_workload() -> None:
     live = applied("ann", 3, None, 1)
-    sent = scale.scale_of({**live, "spec": {"replicas": 9}})
-    after = scale.scaled(live, sent)
+    sent = scale.of({**live, "spec": {"replicas": 9}})
+    after = scale.applied(live, sent)
     entries = managed.update(
         DEPLOYMENT, live, after, manager="kubectl", api_version="apps/v1", now=T[2], subresource="scale"
     )

@@ -6,7 +6,8 @@ that is owned in one view is owned in the other: `.spec.replicas` is the same pa
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from arktos.model import fieldset, selectors
 from arktos.model.kinds import Obj
@@ -16,13 +17,16 @@ from arktos.model.status import BadRequest, Conflict, FieldError, invalid
 API_VERSION = "autoscaling/v1"
 SUBRESOURCE = "scale"
 
+Change: TypeAlias = Callable[[Obj], Obj]
+"""What a write wants: from the Scale that stands, the Scale that shall be."""
+
 _REPLICAS = ("f:spec", "f:replicas")
 _REPLICAS_SET = fieldset.of(_REPLICAS)
 _CARRIED = ("name", "namespace", "tenant", "uid", "resourceVersion", "creationTimestamp")
 _MAX_REPLICAS = (1 << 31) - 1
 
 
-def scale_of(workload: Obj) -> Obj:
+def of(workload: Obj) -> Obj:
     """The Scale of a Deployment, ReplicaSet, StatefulSet or ReplicationController, without managedFields."""
     metadata, spec, status = workload["metadata"], workload.get("spec") or {}, workload.get("status") or {}
     scale: Obj = {
@@ -41,7 +45,7 @@ def scale_of(workload: Obj) -> Obj:
     return scale
 
 
-def scaled(workload: Obj, scale: Obj) -> Obj:
+def applied(workload: Obj, scale: Obj) -> Obj:
     """The workload with the replicas of the Scale, and with its resourceVersion, if any, for the store to check.
 
     Raises BadRequest for what is no Scale, Invalid for replicas that cannot be, Conflict for a Scale of another object
