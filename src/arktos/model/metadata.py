@@ -233,10 +233,21 @@ def _check_owners(errs: Errors, owners: list[Obj]) -> None:
             controller = owner.get("name", "") or controller
 
 
+_STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+
+
+def check_finalizer(errs: Errors, field: str, finalizer: str) -> None:
+    """A finalizer's name: qualified, or one of the few that Kubernetes has without prefix."""
+    for message in formats.qualified_name(finalizer):
+        errs.append(invalid(field, finalizer, message))
+    if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+        detail = "name is neither a standard finalizer name nor is it fully qualified"
+        errs.append(invalid(field, finalizer, detail))
+
+
 def _check_finalizers(errs: Errors, finalizers: list[str]) -> None:
-    for finalizer in finalizers:
-        for message in formats.qualified_name(finalizer):
-            errs.append(invalid("metadata.finalizers", finalizer, message))
+    for i, finalizer in enumerate(finalizers):
+        check_finalizer(errs, f"metadata.finalizers[{i}]", finalizer)
     if "orphan" in finalizers and "foregroundDeletion" in finalizers:
         detail = "finalizer foregroundDeletion and orphan cannot be both set"
         errs.append(invalid("metadata.finalizers", finalizers, detail))

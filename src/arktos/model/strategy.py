@@ -86,8 +86,8 @@ def prepare_create(kind: Kind, obj: Obj) -> None:
 def prepare_update(kind: Kind, obj: Obj, old: Obj, subresource: str = "", *, keep_unknown: bool = True) -> None:
     """Put back what this verb may not change, and count generations.
 
-    `subresource` is "" for the object itself, or one that takes the whole object: status, finalize, ephemeralcontainers,
-    resize. With `keep_unknown`, Arktos' fields that are absent are those of the old object.
+    `subresource` is "" for the object itself, or one that takes the whole object: status, finalize,
+    ephemeralcontainers, resize. With `keep_unknown`, Arktos' fields that are absent are those of the old object.
     """
     key = (kind.group, kind.kind)
     carry_over(obj, old)

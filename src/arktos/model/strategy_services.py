@@ -86,10 +86,10 @@ def _keep_node_ports(spec: Obj, before: Obj) -> None:
 
 def _drop_dependents(spec: Obj, before: Obj) -> None:
     """Fields that only the old type has go with it, unless the client has just set them."""
-    if _needs_address(before) and not _needs_address(spec):
-        if spec.get("clusterIPs") in (None, [], before.get("clusterIPs")):
-            for field in _ADDRESSES:
-                spec.pop(field, None)
+    released = _needs_address(before) and not _needs_address(spec)
+    if released and spec.get("clusterIPs") in (None, [], before.get("clusterIPs")):
+        for field in _ADDRESSES:
+            spec.pop(field, None)
     if _needs_node_ports(before) and not _needs_node_ports(spec):
         old_ports = {port.get("nodePort") for port in before.get("ports") or ()}
         for port in spec.get("ports") or ():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from arktos.model.defaults import resources
+from arktos.model.defaults.images import pull_policy
 from arktos.model.kinds import Obj
 
 _FILE_MODE = 0o644
@@ -101,8 +102,6 @@ def _ephemeral(source: Obj) -> None:
 
 def _image(source: Obj) -> None:
     if not source.get("pullPolicy"):
-        from arktos.model.defaults.pods import pull_policy
-
         source["pullPolicy"] = pull_policy(source.get("reference", ""))
 
 

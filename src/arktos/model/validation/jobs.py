@@ -165,8 +165,9 @@ def _check_success_policy(errs: Errors, path: str, spec: Obj) -> None:
             errs.append(invalid(f"{at}.rules[{i}].succeededIndexes", indexes, "error parsing succeededIndexes"))
         if count is not None:
             check_not_negative(errs, rule, f"{at}.rules[{i}]", "succeededCount")
-            if count > (spec.get("completions") or 0):
-                detail = f"must be less than or equal to {spec.get('completions') or 0} (the number of specified completions)"
+            total = spec.get("completions") or 0
+            if count > total:
+                detail = f"must be less than or equal to {total} (the number of specified completions)"
                 errs.append(invalid(f"{at}.rules[{i}].succeededCount", count, detail))
 
 

@@ -57,7 +57,7 @@ def check_pod_spec(errs: Errors, path: str, spec: Obj, pod_name: str = "", *, is
         _check_pod_resources(errs, f"{path}.resources", spec)
     if spec.get("hostNetwork"):
         _check_host_network(errs, path, spec, is_pod)
-    _check_rest(errs, path, spec, is_pod)
+    _check_rest(errs, path, spec)
 
 
 def _check_workload(errs: Errors, path: str, spec: Obj, facts: PodFacts) -> None:
@@ -75,7 +75,7 @@ def _check_workload(errs: Errors, path: str, spec: Obj, facts: PodFacts) -> None
         check_nics(errs, f"{path}.nics", spec["nics"])
 
 
-def _check_rest(errs: Errors, path: str, spec: Obj, is_pod: bool) -> None:
+def _check_rest(errs: Errors, path: str, spec: Obj) -> None:
     for field, check in _FIELDS:
         value = spec.get(field)
         if value:
@@ -84,26 +84,31 @@ def _check_rest(errs: Errors, path: str, spec: Obj, is_pod: bool) -> None:
         name = spec.get(field)
         if name is not None and (name or field == "runtimeClassName"):
             check_messages(errs, f"{path}.{field}", name, dns_subdomain(name))
-    for field in ("hostname", "subdomain"):
-        if spec.get(field):
-            check_messages(errs, f"{path}.{field}", spec[field], dns_label(spec[field]))
+    _check_host(errs, path, spec)
     context = spec.get("securityContext")
     if context:
         check_pod_security(errs, f"{path}.securityContext", context, spec)
-    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
-        detail = "ShareProcessNamespace and HostPID cannot both be enabled"
-        errs.append(invalid(f"{path}.securityContext.shareProcessNamespace", True, detail))
     if spec.get("dnsConfig") is not None or spec.get("dnsPolicy") == "None":
         _check_dns(errs, f"{path}.dnsConfig", spec.get("dnsConfig"), spec.get("dnsPolicy"))
     seconds = spec.get("activeDeadlineSeconds")
     if seconds is not None and not 1 <= seconds <= _MAX_INT32:
         errs.append(invalid(f"{path}.activeDeadlineSeconds", seconds, between(1, _MAX_INT32)))
-    if spec.get("hostUsers") is False:
-        _check_user_namespace(errs, path, spec)
     if spec.get("os") is not None:
         check_os(errs, path, spec)
+
+
+def _check_host(errs: Errors, path: str, spec: Obj) -> None:
+    """What a pod is called, and what it shares with its host."""
+    for field in ("hostname", "subdomain"):
+        if spec.get(field):
+            check_messages(errs, f"{path}.{field}", spec[field], dns_label(spec[field]))
     if spec.get("hostnameOverride") is not None:
         _check_host_name(errs, path, spec)
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        detail = "ShareProcessNamespace and HostPID cannot both be enabled"
+        errs.append(invalid(f"{path}.securityContext.shareProcessNamespace", True, detail))
+    if spec.get("hostUsers") is False:
+        _check_user_namespace(errs, path, spec)
 
 
 def _check_user_namespace(errs: Errors, path: str, spec: Obj) -> None:
@@ -183,8 +188,11 @@ def _check_dns(errs: Errors, path: str, config: Obj | None, policy: str | None) 
             detail = "must provide at least one DNS nameserver when `dnsPolicy` is None"
             errs.append(required(f"{path}.nameservers", detail))
             return
-    if config is None:
-        return
+    if config is not None:
+        _check_dns_config(errs, path, config)
+
+
+def _check_dns_config(errs: Errors, path: str, config: Obj) -> None:
     servers, searches = config.get("nameservers") or [], config.get("searches") or []
     if len(servers) > 3:
         errs.append(invalid(f"{path}.nameservers", servers, "must not have more than 3 nameservers"))

@@ -165,8 +165,8 @@ def _check_scope_selector(errs: Errors, spec: Obj, selector: Obj, standard: list
             errs.append(invalid(path, selector, "unsupported scope applied to resource"))
         if scope in _EXISTS_ONLY and operator != "Exists":
             detail = (
-                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, ResourceQuotaScopeNotTerminating, "
-                "ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
+                "must be 'Exists' when scope is any of ResourceQuotaScopeTerminating, "
+                "ResourceQuotaScopeNotTerminating, ResourceQuotaScopeBestEffort, ResourceQuotaScopeNotBestEffort or "
                 "ResourceQuotaScopeCrossNamespacePodAffinity"
             )
             errs.append(invalid(f"{path}.operator", operator, detail))

@@ -111,8 +111,8 @@ def _check_port(errs: Errors, path: str, each: Obj, needs_name: bool, names: set
         errs.append(required(f"{path}.name"))
     number = each.get("port", 0)
     check_messages(errs, f"{path}.port", number, port_number(number))
-    target = each.get("targetPort", number)
-    if target != number:
+    target = each.get("targetPort")
+    if target is not None and target != number:
         check_messages(errs, f"{path}.targetPort", target, port(target))
     if each.get("appProtocol") is not None:
         check_messages(errs, f"{path}.appProtocol", each["appProtocol"], qualified_name(each["appProtocol"]))

@@ -100,8 +100,9 @@ def _check_volume_source(errs: Errors, spec: Obj) -> None:
         _check_csi(errs, source)
     elif name == "local" and "nodeAffinity" not in spec:
         errs.append(required("spec.nodeAffinity", "Local volume requires node affinity"))
-    elif name == "hostPath" and source.get("path", "").strip("/.") == "" and source.get("path"):
-        if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+    elif name == "hostPath":
+        root = source.get("path", "") and not source["path"].strip("/.")
+        if root and spec.get("persistentVolumeReclaimPolicy") == "Recycle":
             detail = "may not be 'recycle' for a hostPath mount of '/'"
             errs.append(forbidden("spec.persistentVolumeReclaimPolicy", detail))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from arktos.model.kinds import RESERVED_TENANTS, Obj
+from arktos.model.metadata import check_finalizer
 from arktos.model.validation.causes import (
     Errors,
     check_immutable,
@@ -12,20 +13,14 @@ from arktos.model.validation.causes import (
     invalid,
     required,
 )
-from arktos.model.validation.formats import cidr, dns_subdomain, qualified_name
+from arktos.model.validation.formats import cidr, dns_subdomain
 from arktos.model.validation.resources import check_list, check_quota_name
 from arktos.model.validation.rules import Rules
-
-_STANDARD_FINALIZERS = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
-_NOT_STANDARD = "name is neither a standard finalizer name nor is it fully qualified"
 
 
 def _check_finalizers(errs: Errors, obj: Obj) -> None:
     for i, finalizer in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
-        field = f"spec.finalizers[{i}]"
-        check_messages(errs, field, finalizer, qualified_name(finalizer))
-        if "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            errs.append(invalid(field, finalizer, _NOT_STANDARD))
+        check_finalizer(errs, f"spec.finalizers[{i}]", finalizer)
 
 
 def _check_finalize(errs: Errors, obj: Obj, old: Obj) -> None:

@@ -169,6 +169,11 @@ def _projection(errs: Errors, root: str, path: str, name: str, source: Obj, take
             errs.append(required(field))
         else:
             check_messages(errs, field, source["path"], non_reserved(source["path"]))
+    _claim_paths(errs, root, name, source, taken)
+
+
+def _claim_paths(errs: Errors, root: str, name: str, source: Obj, taken: set[str]) -> None:
+    """No two projections write one path."""
     paths = [item.get("path") for item in source.get("items") or ()]
     if name == "clusterTrustBundle":
         paths.append(source.get("path"))
