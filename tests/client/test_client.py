@@ -68,6 +68,20 @@ async def test_a_name_cannot_leave_its_place(api: Any, client: Client) -> None:
     assert api.calls[0].path == "/api/v1/namespaces/ns/pods/..%2F..%2Fnodes%2Fx%3Fy"
 
 
+async def test_without_a_name_nothing_is_asked(api: Any, client: Client) -> None:
+    for call in (
+        client.get(PODS, "", namespace="ns"),
+        client.delete(PODS, "", namespace="ns"),
+        client.patch(PODS, "", {}, namespace="ns"),
+        client.update(PODS, {"metadata": {"namespace": "ns"}}),
+        client.create(PODS, {}, namespace="ns", subresource="binding"),
+        client.get(PODS, "..", namespace="ns"),
+    ):
+        with pytest.raises(ValueError, match="name"):
+            await call
+    assert api.calls == []
+
+
 async def test_the_writing_verbs(api: Any, client: Client) -> None:
     pod = {"metadata": {"name": "p", "namespace": "ns", "tenant": "acme"}}
     for _ in range(7):

@@ -119,7 +119,7 @@ class Client:
 
     async def get(self, kind: Kind, name: str, *, namespace: str = "", tenant: str = "", subresource: str = "") -> Obj:
         """One object, or its subresource (`scale`)."""
-        path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name, subresource=subresource)
+        path = self._paths.object(kind, name, tenant=tenant, namespace=namespace, subresource=subresource)
         return _decode(await self._call("GET", path))
 
     async def list(
@@ -238,13 +238,13 @@ class Client:
         """Creates `obj`, or posts it to `subresource` of the object `name` (default: the body's own name). Tenant and
         namespace, where not given, are the body's."""
         meta = obj.get("metadata") or {}
-        path = self._paths.resource(
-            kind,
-            tenant=tenant or meta.get("tenant", ""),
-            namespace=namespace or meta.get("namespace", ""),
-            name=(name or meta.get("name", "")) if subresource else "",
-            subresource=subresource,
-        )
+        tenant = tenant or meta.get("tenant", "")
+        namespace = namespace or meta.get("namespace", "")
+        if subresource:
+            name = name or meta.get("name", "")
+            path = self._paths.object(kind, name, tenant=tenant, namespace=namespace, subresource=subresource)
+        else:
+            path = self._paths.resource(kind, tenant=tenant, namespace=namespace)
         return _decode(await self._call("POST", query(path, _write(field_manager, dry_run)), obj))
 
     async def update(
@@ -253,11 +253,11 @@ class Client:
         """Replaces the object; tenant, namespace and name are the object's own. `metadata.resourceVersion`, if there,
         must be the current one (else Conflict)."""
         meta = obj["metadata"]
-        path = self._paths.resource(
+        path = self._paths.object(
             kind,
+            meta.get("name", ""),
             tenant=meta.get("tenant", ""),
             namespace=meta.get("namespace", ""),
-            name=meta["name"],
             subresource=subresource,
         )
         return _decode(await self._call("PUT", query(path, _write(field_manager, dry_run)), obj))
@@ -280,7 +280,7 @@ class Client:
         wants a field manager (default: the user agent's first word); `force` takes fields over."""
         if type == "apply" and not field_manager:
             field_manager = self.config.user_agent.split("/")[0].split(" ")[0]
-        path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name, subresource=subresource)
+        path = self._paths.object(kind, name, tenant=tenant, namespace=namespace, subresource=subresource)
         parameters = {**_write(field_manager, dry_run), "force": "true" if force else ""}
         return _decode(await self._call("PATCH", query(path, parameters), patch, _PATCH_MEDIA[type]))
 
@@ -303,7 +303,7 @@ class Client:
         if uid or resource_version:
             given = {"uid": uid, "resourceVersion": resource_version}
             options["preconditions"] = {name: value for name, value in given.items() if value}
-        path = self._paths.resource(kind, tenant=tenant, namespace=namespace, name=name)
+        path = self._paths.object(kind, name, tenant=tenant, namespace=namespace)
         return _decode(await self._call("DELETE", query(path, _write("", dry_run)), options or None))
 
     async def delete_collection(

@@ -149,6 +149,8 @@ class Recorder:
         finally:
             runner.cancel()
             await asyncio.wait([runner])
+        if not runner.cancelled():
+            runner.result()
 
     async def _send(self, name: str) -> None:
         waiting = self._waiting.pop(name, None)

@@ -37,15 +37,21 @@ class Paths:
         if kind.scope is not Scope.CLUSTER:
             tenant = tenant or self._tenant
             if tenant and tenant != self._named:
-                path += f"/tenants/{quote(tenant, safe='')}"
+                path += f"/tenants/{_segment(tenant)}"
         if namespace and kind.scope is Scope.NAMESPACE:
-            path += f"/namespaces/{quote(namespace, safe='')}"
+            path += f"/namespaces/{_segment(namespace)}"
         path += f"/{kind.plural}"
         if name:
-            path += f"/{quote(name, safe='')}"
+            path += f"/{_segment(name)}"
         if subresource:
             path += f"/{subresource}"
         return path
+
+    def object(self, kind: Kind, name: str, *, tenant: str = "", namespace: str = "", subresource: str = "") -> str:
+        """The target of one object. ValueError without a name: that would be the whole collection."""
+        if not name:
+            raise ValueError(f"which of the {kind.plural}? A name is needed")
+        return self.resource(kind, tenant=tenant, namespace=namespace, name=name, subresource=subresource)
 
     def other(self, path: str) -> str:
         """Any path below the prefix, its query included."""
@@ -58,6 +64,12 @@ class Paths:
             root = f"{self.prefix}/{'apis' if kind.group else 'api'}/{version}"
             self._roots[version] = root
         return root
+
+
+def _segment(name: str) -> str:
+    if name in (".", ".."):
+        raise ValueError(f"{name!r} is no name")
+    return quote(name, safe="")
 
 
 def query(path: str, parameters: Mapping[str, str]) -> str:
