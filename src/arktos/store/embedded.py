@@ -393,7 +393,8 @@ class EmbeddedStore:
             self._pump()
             if self._inflight:
                 await self._idle
-            self._writer.finish(self._revisions.last)
+            # With lazy puts unwritten the file stays as after a crash, so that their revisions are passed over.
+            self._writer.finish(0 if self._unwritten else self._revisions.last)
         error = await asyncio.shield(self._ended)
         if error is not None or self._unwritten:
             raise StoreUnavailable(f"the store could not be left in order: {error}") from error

@@ -1,9 +1,10 @@
 """Live subscriptions: each event finds those whom it concerns without looking at the others.
 
 Subscriptions stand in groups by resource, tenant and namespace; within a group those without selector share one list
-of events, those whose selector fixes an indexed field (a kubelet's `spec.nodeName`) or a name stand under that value,
-and only the rest are asked one by one. Deliveries run in loop turns of their own, bounded in time; what happens
-meanwhile is coalesced into the next delivery. So fan-out never stands in the path of a commit.
+of events, as do those with equal selectors; those whose selector fixes an indexed field (a kubelet's `spec.nodeName`)
+or a name stand under that value, and only the rest are asked one by one. Deliveries run in loop turns of their own,
+bounded in time; what happens meanwhile is coalesced into the next delivery. So fan-out never stands in the path of a
+commit.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import NamedTuple
 
+from arktos.model.selectors import Selector
 from arktos.store.records import Event, Query, WatchEvent
 from arktos.store.views import Change
 
@@ -27,13 +29,11 @@ _STRIDE = 32
 class LiveQuery:
     """A subscription. Once closed nothing is delivered any more, not even what was under way."""
 
-    __slots__ = ("_hub", "deliver", "fixed", "query")
+    __slots__ = ("_hub", "deliver", "query")
 
-    def __init__(self, hub: Hub, query: Query, fixed: tuple[str, str] | None, deliver: Deliver) -> None:
+    def __init__(self, hub: Hub, query: Query, deliver: Deliver) -> None:
         self._hub = hub
         self.query = query
-        self.fixed = fixed
-        """The indexed label that the selector fixes, and its value."""
         self.deliver: Deliver | None = deliver
 
     def close(self) -> None:
@@ -42,47 +42,53 @@ class LiveQuery:
             self._hub.drop(self)
 
 
-_Members = dict[LiveQuery, None]
+class _Party:
+    """Those who watch one scope through equal selectors: each event is looked at once for all of them."""
+
+    __slots__ = ("fixed", "members", "selector")
+
+    def __init__(self, selector: Selector | None, fixed: tuple[str, str] | None) -> None:
+        self.selector = selector
+        self.fixed = fixed
+        """The indexed label that the selector fixes, and its value."""
+        self.members: dict[LiveQuery, None] = {}
 
 
 class _Group:
     """Those who watch one scope of one resource."""
 
-    __slots__ = ("asked", "fixed", "plain")
+    __slots__ = ("_asked", "_fixed", "_parties")
 
     def __init__(self) -> None:
-        self.plain: _Members = {}
-        self.fixed: dict[str, dict[str, _Members]] = {}
-        self.asked: _Members = {}
+        self._parties: dict[Selector | None, _Party] = {}
+        self._asked: dict[_Party, None] = {}
+        self._fixed: dict[str, dict[str, dict[_Party, None]]] = {}
 
-    def add(self, live: LiveQuery) -> None:
-        if live.query.selector is None:
-            self.plain[live] = None
-        elif live.fixed is None:
-            self.asked[live] = None
-        else:
-            label, value = live.fixed
-            self.fixed.setdefault(label, {}).setdefault(value, {})[live] = None
+    def add(self, live: LiveQuery, fixed: Callable[[Selector], tuple[str, str] | None]) -> None:
+        selector = live.query.selector
+        party = self._parties.get(selector)
+        if party is None:
+            party = self._parties[selector] = _Party(selector, None if selector is None else fixed(selector))
+            if party.fixed is None:
+                self._asked[party] = None
+            else:
+                label, value = party.fixed
+                self._fixed.setdefault(label, {}).setdefault(value, {})[party] = None
+        party.members[live] = None
 
     def remove(self, live: LiveQuery) -> bool:
         """Whether nobody is left."""
-        self.plain.pop(live, None)
-        self.asked.pop(live, None)
-        if live.fixed is not None:
-            label, value = live.fixed
-            by_value = self.fixed.get(label, {})
-            members = by_value.get(value, {})
-            members.pop(live, None)
-            if not members:
-                by_value.pop(value, None)
-            if not by_value:
-                self.fixed.pop(label, None)
-        return not (self.plain or self.fixed or self.asked)
+        party = self._parties.get(live.query.selector)
+        if party is not None:
+            party.members.pop(live, None)
+            if not party.members:
+                self._dissolve(party)
+        return not self._parties
 
-    def candidates(self, event: Event, name: str) -> Iterator[LiveQuery]:
-        """Those with a selector whom the event may concern, each once."""
-        yield from self.asked
-        for label, by_value in self.fixed.items():
+    def candidates(self, event: Event, name: str) -> Iterator[_Party]:
+        """Those whom the event may concern, each once."""
+        yield from self._asked
+        for label, by_value in self._fixed.items():
             if label == _NAME:
                 yield from by_value.get(name, ())
                 continue
@@ -92,6 +98,18 @@ class _Group:
                 yield from by_value.get(now, ())
             if before is not None and before != now:
                 yield from by_value.get(before, ())
+
+    def _dissolve(self, party: _Party) -> None:
+        del self._parties[party.selector]
+        self._asked.pop(party, None)
+        if party.fixed is not None:
+            label, value = party.fixed
+            by_value = self._fixed[label]
+            del by_value[value][party]
+            if not by_value[value]:
+                del by_value[value]
+            if not by_value:
+                del self._fixed[label]
 
 
 class _Delivery(NamedTuple):
@@ -133,7 +151,7 @@ class Hub:
 
     def subscribe(self, query: Query, deliver: Deliver) -> LiveQuery:
         """Sees what is published from now on."""
-        live = LiveQuery(self, query, self._fixed(query), deliver)
+        live = LiveQuery(self, query, deliver)
         self._size += 1
         if self._queue:
             self._joining.append((len(self._queue), live))
@@ -212,8 +230,7 @@ class Hub:
         self._sort_out(queue[start:])
 
     def _sort_out(self, events: Sequence[Event]) -> None:
-        plain: dict[_Group, list[WatchEvent]] = {}
-        selected: dict[LiveQuery, list[WatchEvent]] = {}
+        seen: dict[_Party, list[WatchEvent]] = {}
         for event in events:
             change = Change(event)
             resource, tenant, namespace, name = change.record.key
@@ -224,12 +241,11 @@ class Hub:
                 group = scopes.get(scope)
                 if group is None:
                     continue
-                if group.plain:
-                    plain.setdefault(group, []).append(change.whole())
-                if group.asked or group.fixed:
-                    _select(change, group.candidates(event, name), selected)
-        self._plan.extend(_Delivery(list(group.plain), seen) for group, seen in plain.items())
-        self._plan.extend(_Delivery([live], seen) for live, seen in selected.items())
+                for party in group.candidates(event, name):
+                    face = change.whole() if party.selector is None else change.through(party.selector)
+                    if face is not None:
+                        seen.setdefault(party, []).append(face)
+        self._plan.extend(_Delivery(list(party.members), faces) for party, faces in seen.items())
 
     # -- membership
 
@@ -239,21 +255,11 @@ class Hub:
         group = scopes.get(scope)
         if group is None:
             group = scopes[scope] = _Group()
-        group.add(live)
+        group.add(live, lambda selector: self._fixed(live.query.resource, selector))
 
-    def _fixed(self, query: Query) -> tuple[str, str] | None:
-        if query.selector is not None:
-            for label in (_NAME, *self._labels(query.resource)):
-                value = query.selector.exact(label)
-                if value is not None:
-                    return label, value
+    def _fixed(self, resource: str, selector: Selector) -> tuple[str, str] | None:
+        for label in (_NAME, *self._labels(resource)):
+            value = selector.exact(label)
+            if value is not None:
+                return label, value
         return None
-
-
-def _select(change: Change, candidates: Iterator[LiveQuery], selected: dict[LiveQuery, list[WatchEvent]]) -> None:
-    for live in candidates:
-        selector = live.query.selector
-        if selector is not None:
-            seen = change.through(selector)
-            if seen is not None:
-                selected.setdefault(live, []).append(seen)

@@ -12,11 +12,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from sys import intern
 
 from arktos.model.selectors import Selector
+from arktos.model.selectors_fields import HASH_KEY, OWNER_HASH_KEY
 from arktos.store.postings import HashRanges, Postings
 from arktos.store.records import Header, Key, Query, Record
 
-_HASH_KEY = "metadata.hashkey"
-_OWNER_HASH_KEY = "metadata.ownerReferences.hashkey."
 _CHUNK = 512
 _MAX_COUNTED = 1024
 """Above this many namespaces `Index.page` doesn't count what a limit left out."""
@@ -209,7 +208,7 @@ class Index:
                 keys = postings.find(value)
                 if len(keys) < cost:
                     cost, best = len(keys), _constant(keys)
-        for label in (_HASH_KEY, *[_OWNER_HASH_KEY + kind for kind in resource.owner_kinds]):
+        for label in (HASH_KEY, *[OWNER_HASH_KEY + kind for kind in resource.owner_kinds]):
             ranges = selector.ranges(label)
             if ranges is not None:
                 hashes = resource.hash_ranges(label)
@@ -307,9 +306,9 @@ def _by_key(record: Record) -> Key:
 
 
 def _hash_values(label: str, header: Header) -> Iterable[int]:
-    if label == _HASH_KEY:
+    if label == HASH_KEY:
         return (header.hash_key,)
-    kind = label[len(_OWNER_HASH_KEY) :]
+    kind = label[len(OWNER_HASH_KEY) :]
     return {owner.hash_key for owner in header.owners if owner.kind == kind}
 
 

@@ -24,6 +24,7 @@ from arktos.store.walcheck import damage
 
 _LOG = "SELECT seq, revision, op, key, header, body, expires, crc FROM log ORDER BY seq"
 _STATE = "SELECT revision, op, key, header, body, expires, crc FROM state"
+_STATE_KEYS = "SELECT key FROM state INDEXED BY sqlite_autoindex_state_1"
 
 
 class Loaded(NamedTuple):
@@ -55,8 +56,8 @@ class FileLock:
 
 
 def load(path: Path, replica: Replica, pool: Pool) -> Loaded:
-    """Fills `replica` with what the file holds. StoreCorrupt."""
-    if not path.exists() or not path.stat().st_size:
+    """Fills `replica` with what the file holds. StoreCorrupt. The caller has locked the file."""
+    if not _has_content(path):
         return Loaded(0, 0, False, set())
     with _reading(path) as connection:
         if connection is None:
@@ -65,6 +66,8 @@ def load(path: Path, replica: Replica, pool: Pool) -> Loaded:
         _load_state(path, connection, place, replica, pool)
         newest, lazy = _load_log(path, connection, place, replica, pool)
         lazy |= {row[0] for row in connection.execute("SELECT resource FROM lazy")}
+    # Reading shares an index of the write-ahead log in this file; the writer, being alone, keeps it in memory.
+    path.with_name(path.name + "-shm").unlink(missing_ok=True)
     return Loaded(newest, place.ceiling, not place.clean, lazy)
 
 
@@ -110,7 +113,9 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         wrong = damage(path)
         if wrong:
             raise StoreCorrupt(path, wrong)
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as connection:
+        # Without a write-ahead log there is none to be created either.
+        mode = "mode=ro" if _has_content(path.with_name(path.name + "-wal")) else "mode=ro&immutable=1"
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None)) as connection:
             if not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
                 yield None
                 return
@@ -129,6 +134,10 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
         raise StoreCorrupt(path, f"cannot be read: {error.strerror}") from error
 
 
+def _has_content(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _bad_rows(path: Path, connection: sqlite3.Connection) -> list[str]:
     found = []
     for query in (_STATE, _LOG):
@@ -145,17 +154,22 @@ def _bad_rows(path: Path, connection: sqlite3.Connection) -> list[str]:
 
 def _load_state(path: Path, connection: sqlite3.Connection, place: Place, replica: Replica, pool: Pool) -> None:
     records: list[Record] = []
-    total = 0
+    total = keys = 0
     try:
         for row in connection.execute(_STATE):
             check(row)
             records.append(to_record(row, pool))
             total += row[6]
+            keys += hash(row[2])
     except BadRow as bad:
         raise StoreCorrupt(path, str(bad)) from bad
     if len(records) != place.state_rows or total != place.state_sum:
         raise StoreCorrupt(path, f"the state has {len(records)} records, {place.state_rows} were written, or others")
+    if sum(hash(row[0]) for row in connection.execute(_STATE_KEYS)) != keys:
+        raise StoreCorrupt(path, "the state's index of keys does not match its records")
     replica.index.load(records)
+    if sum(replica.index.counts().values()) != len(records):
+        raise StoreCorrupt(path, "the state has two records of one key")
 
 
 def _load_log(

@@ -1,9 +1,9 @@
 """The store's vocabulary: keys, records, writes, preconditions, events. Data only.
 
 An object is bytes. Its JSON carries `metadata.resourceVersion` as the first field of `metadata`, which stands right
-after `kind` and `apiVersion`; the value is a slot that the store fills with the revision of the commit, so that an object is
-encoded once, before its revision is known, and never decoded again. Beside the bytes stands a header with everything
-that the server selects, sorts or filters by.
+after `kind` and `apiVersion`; the value is a slot that the store fills with the revision of the commit, so that an
+object is encoded once, before its revision is known, and never decoded again. Beside the bytes stands a header with
+everything that the server selects, sorts or filters by.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ class Writer:
             self._jobs.put(None)
 
     def finish(self, last: int) -> None:
-        """Closes the file, once all before is done; `last` is the newest revision that was handed out."""
+        """Closes the file, once all before is done; `last` is the newest revision that was handed out, 0 if not all of
+        what was seen is in the file."""
         self._jobs.put(_Finish(last))
 
     def join(self) -> None:
@@ -98,7 +99,8 @@ class Writer:
                 self._write(job)
             elif isinstance(job, _Finish):
                 try:
-                    self._file.finish(job.last)
+                    if job.last:
+                        self._file.finish(job.last)
                 except sqlite3.Error as error:
                     return error
                 return None
