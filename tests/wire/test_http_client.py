@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from arktos.wire.client_connection import ClientConnection, WholeAnswer
 from arktos.wire.http_client import ConnectionFailed, HttpClient, RequestTimeout
 
 
@@ -118,6 +119,48 @@ async def test_the_pool_is_bounded_and_serves_those_who_wait() -> None:
         answers = await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(20)))
         assert [a.body for a in answers] == [f"GET /{n} HTTP/1.1||".encode() for n in range(20)]
         assert player.connections == 2
+
+
+async def test_those_who_wait_are_not_overtaken() -> None:
+    async with playing(echo, connections=1) as (_, client):
+        served: list[int] = []
+
+        async def greedy(who: int, times: int) -> None:
+            for _ in range(times):
+                await client.request("GET", "/")
+                served.append(who)
+
+        await asyncio.gather(greedy(1, 20), greedy(2, 20), greedy(3, 20))
+        assert all(set(served[n : n + 3]) == {1, 2, 3} for n in range(0, 60, 3))
+
+
+async def test_a_connection_handed_to_a_cancelled_request_goes_to_the_next() -> None:
+    release = asyncio.Event()
+
+    async def slow_then_echo(wire: Wire) -> None:
+        await wire.request()
+        await release.wait()
+        await wire.answer(b"first")
+        await echo(wire)
+
+    async with playing(slow_then_echo, connections=1) as (player, client):
+        requests = [asyncio.create_task(client.request("GET", f"/{n}")) for n in range(4)]
+        await player.connected.wait()
+        requests[1].cancel()
+        release.set()
+        await requests[0]
+        requests[2].cancel()
+        assert (await requests[3]).status == 200
+        assert player.connections <= 2
+
+
+async def test_closing_the_client_ends_those_who_wait() -> None:
+    async with playing(drop_never, connections=1) as (player, client):
+        requests = [asyncio.create_task(client.request("GET", "/")) for _ in range(3)]
+        await player.connected.wait()
+        await client.aclose()
+        outcomes = await asyncio.gather(*requests, return_exceptions=True)
+        assert all(isinstance(outcome, ConnectionFailed) for outcome in outcomes)
 
 
 async def test_answers_of_every_framing() -> None:
@@ -224,6 +267,37 @@ async def test_a_cancelled_request_costs_its_connection_only() -> None:
 
 async def drop_never(wire: Wire) -> None:
     await wire.reader.read()
+
+
+class Unsent:
+    """A transport that goes nowhere."""
+
+    def write(self, data: bytes) -> None: ...
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str) -> None: ...
+
+    def abort(self) -> None:
+        raise AssertionError("a connection in use was ended")
+
+
+async def test_giving_up_a_request_too_late_does_not_touch_the_next_one() -> None:
+    loop = asyncio.get_running_loop()
+    free: list[ClientConnection] = []
+    connection = ClientConnection(free.append, lambda _: None)
+    connection.connection_made(Unsent())  # type: ignore[arg-type]
+    first, second = WholeAnswer(loop), WholeAnswer(loop)
+    connection.send(b"one", first)
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n1")
+    assert free == [connection]
+    connection.send(b"two", second)
+    connection.abandon(first, ConnectionFailed("too late"))
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
+    assert (first.body, second.body) == (b"1", b"2")
+    await first.done
+    await second.done
 
 
 async def test_no_server_at_all() -> None:

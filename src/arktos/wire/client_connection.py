@@ -236,6 +236,11 @@ class ClientConnection(asyncio.Protocol):
         if sink is not None:
             sink.fail(error)
 
+    def abandon(self, sink: Sink, error: ConnectionFailed) -> None:
+        """Ends the exchange of `sink` with `error`, if it is still under way; a later exchange is not touched."""
+        if self._sink is sink:
+            self.fail(error)
+
     def give_up(self) -> None:
         """Ends a connection that may not have come to be."""
         if self._transport is not None:

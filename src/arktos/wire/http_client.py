@@ -114,7 +114,7 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
         self._free_slots = connections
-        self._slot_waiters: deque[asyncio.Future[None]] = deque()
+        self._line: deque[asyncio.Future[ClientConnection | None]] = deque()
         self._stream_slots = asyncio.Semaphore(streams)
         self._pooled: set[ClientConnection] = set()
         self._idle: deque[ClientConnection] = deque()
@@ -160,8 +160,8 @@ class HttpClient:
         lifetime: float = 0.0,
     ) -> ResponseStream:
         """As `request`, returning once the head is there (`timeout` bounds that); never repeated. After `lifetime`
-        seconds (0 = unbounded) the stream fails with RequestTimeout. Streams have connections of their own, so that watches never
-        starve requests."""
+        seconds (0 = unbounded) the stream fails with RequestTimeout. Streams have connections of their own, so that
+        watches never starve requests."""
         message = self._message(method, target, headers, body)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
@@ -184,9 +184,8 @@ class HttpClient:
         self._close_idle()
         for connection in [*self._pooled, *self._streaming]:
             connection.fail(ConnectionFailed("the client was closed"))
-        for waiter in self._slot_waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        while (waiter := self._next_in_line()) is not None:
+            waiter.set_exception(ConnectionFailed("the client was closed", sent=False))
 
     def _message(self, method: str, target: str, headers: Mapping[str, str] | None, body: bytes) -> bytes:
         if _TARGET(target) is None:
@@ -207,13 +206,13 @@ class HttpClient:
         self, connection: ClientConnection, message: bytes, sink: Sink, until: asyncio.Future[None], deadline: float
     ) -> None:
         timer = asyncio.get_running_loop().call_at(
-            deadline, connection.fail, RequestTimeout("the server did not answer in time")
+            deadline, connection.abandon, sink, RequestTimeout("the server did not answer in time")
         )
         try:
             connection.send(message, sink)
             await until
         except BaseException:
-            connection.fail(ConnectionFailed("the request was given up"))
+            connection.abandon(sink, ConnectionFailed("the request was given up"))
             raise
         finally:
             timer.cancel()
@@ -221,33 +220,52 @@ class HttpClient:
     # the pool
 
     async def _acquire(self, deadline: float) -> ClientConnection:
-        while not self._closed:
+        while True:
+            if self._closed:
+                raise ConnectionFailed("the client is closed", sent=False)
             while self._idle:
                 connection = self._idle.pop()
                 if connection.usable:
                     return connection
             if self._free_slots:
                 self._free_slots -= 1
-                connection = ClientConnection(self._freed, self._pooled_closed)
-                self._pooled.add(connection)
-                await self._connect(connection, deadline)
-                return connection
-            await self._wait_for_slot(deadline)
-        raise ConnectionFailed("the client is closed", sent=False)
+            else:
+                handed = await self._wait_in_line(deadline)
+                if handed is not None:
+                    if handed.usable:
+                        return handed
+                    continue
+            connection = ClientConnection(self._freed, self._pooled_closed)
+            self._pooled.add(connection)
+            await self._connect(connection, deadline)
+            return connection
 
-    async def _wait_for_slot(self, deadline: float) -> None:
+    async def _wait_in_line(self, deadline: float) -> ClientConnection | None:
+        """Waits for a connection that another request has done with, or for leave (None) to open one. Either is
+        handed over: whoever comes later cannot snatch it."""
         loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-        self._slot_waiters.append(waiter)
+        waiter: asyncio.Future[ClientConnection | None] = loop.create_future()
+        self._line.append(waiter)
         timer = loop.call_at(deadline, _expire, waiter)
         try:
-            await waiter
-        except BaseException:
+            return await waiter
+        except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._wake()
+                handed = waiter.result()
+                if handed is None:
+                    self._give_slot()
+                elif handed.usable:
+                    self._freed(handed)
             raise
         finally:
             timer.cancel()
+
+    def _next_in_line(self) -> asyncio.Future[ClientConnection | None] | None:
+        while self._line:
+            waiter = self._line.popleft()
+            if not waiter.done():
+                return waiter
+        return None
 
     async def _connect(self, connection: ClientConnection, deadline: float) -> None:
         loop = asyncio.get_running_loop()
@@ -270,9 +288,12 @@ class HttpClient:
             raise
 
     def _freed(self, connection: ClientConnection) -> None:
+        waiter = self._next_in_line()
+        if waiter is not None:
+            waiter.set_result(connection)
+            return
         connection.idle_since = asyncio.get_running_loop().time()
         self._idle.append(connection)
-        self._wake()
         if self._sweeper is None and not self._closed:
             self._sweeper = asyncio.get_running_loop().call_later(self._idle_timeout, self._sweep)
 
@@ -287,15 +308,11 @@ class HttpClient:
             self._stream_slots.release()
 
     def _give_slot(self) -> None:
-        self._free_slots += 1
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._slot_waiters:
-            waiter = self._slot_waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+        waiter = self._next_in_line()
+        if waiter is not None:
+            waiter.set_result(None)
+        else:
+            self._free_slots += 1
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -311,7 +328,7 @@ class HttpClient:
             self._sweeper = loop.call_at(self._idle[0].idle_since + self._idle_timeout, self._sweep)
 
 
-def _expire(waiter: asyncio.Future[None]) -> None:
+def _expire(waiter: asyncio.Future[ClientConnection | None]) -> None:
     if not waiter.done():
         waiter.set_exception(RequestTimeout("no connection became free in time", sent=False))
 
