@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 import uvloop
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from arktos.wire.client_connection import ClientConnection, WholeAnswer
 from arktos.wire.http_client import ConnectionFailed, HttpClient, RequestTimeout
@@ -81,11 +74,9 @@ class Player:
 
 
 @asynccontextmanager
-async def playing(
-    *scripts: Play, tls: ssl.SSLContext | None = None, **options: float
-) -> AsyncIterator[tuple[Player, HttpClient]]:
+async def playing(*scripts: Play, **options: float) -> AsyncIterator[tuple[Player, HttpClient]]:
     player = Player(*scripts)
-    server = await asyncio.start_server(player, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(player, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     client = HttpClient(f"http://127.0.0.1:{port}", **options)  # type: ignore[arg-type]
     try:
@@ -488,107 +479,3 @@ async def test_streams_never_starve_requests() -> None:
         assert (await client.request("GET", "/")).body == b"here"
         for stream in streams:
             await stream.aclose()
-
-
-# TLS
-
-
-class Authority:
-    """A certificate authority for one test run."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
-        self.pem = self._sign(self._name, self._key, ca=True).public_bytes(serialization.Encoding.PEM)
-
-    def issue(self, name: str) -> Path:
-        """A file with certificate and key, good for localhost and for client authentication."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        cert = self._sign(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key, ca=False)
-        file = self.folder / f"{name}.pem"
-        file.write_bytes(
-            cert.public_bytes(serialization.Encoding.PEM)
-            + key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-        return file
-
-    def _sign(self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, *, ca: bool) -> x509.Certificate:
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        )
-        return builder.sign(self._key, hashes.SHA256())
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Authority]:
-    yield Authority(tmp_path_factory.mktemp("ca"))
-
-
-@asynccontextmanager
-async def tls_server(authority: Authority, script: Play) -> AsyncIterator[tuple[Player, int]]:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(authority.issue("localhost"))
-    context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(cadata=authority.pem.decode())
-    player = Player(script)
-    server = await asyncio.start_server(player, "127.0.0.1", 0, ssl=context)
-    try:
-        yield player, server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        await asyncio.gather(*player.over)
-
-
-def trusting(authority: Authority, cert: Path | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cadata=authority.pem.decode())
-    if cert is not None:
-        context.load_cert_chain(cert)
-    return context
-
-
-async def test_tls_with_a_client_certificate(authority: Authority) -> None:
-    async def who(wire: Wire) -> None:
-        await wire.request()
-        cert = wire.writer.get_extra_info("peercert")
-        await wire.answer(str(cert["subject"]).encode())
-
-    async with tls_server(authority, who) as (_, port):
-        client = HttpClient(f"https://localhost:{port}", ssl_context=trusting(authority, authority.issue("alice")))
-        assert b"alice" in (await client.request("GET", "/")).body
-        await client.aclose()
-
-
-async def test_tls_without_the_certificate_the_server_wants(authority: Authority) -> None:
-    async with tls_server(authority, echo) as (_, port):
-        client = HttpClient(f"https://localhost:{port}", ssl_context=trusting(authority))
-        with pytest.raises(ConnectionFailed):
-            await client.request("GET", "/")
-        await client.aclose()
-
-
-async def test_tls_checks_name_and_authority(authority: Authority, tmp_path: Path) -> None:
-    alice = authority.issue("alice")
-    async with tls_server(authority, echo) as (player, port):
-        wrong_name = HttpClient(f"https://127.0.0.1:{port}", ssl_context=trusting(authority, alice))
-        wrong_authority = HttpClient(f"https://localhost:{port}", ssl_context=trusting(Authority(tmp_path), alice))
-        for client in (wrong_name, wrong_authority):
-            with pytest.raises(ConnectionFailed, match="certificate") as failure:
-                await client.request("GET", "/")
-            assert not failure.value.sent
-            await client.aclose()
-        told = HttpClient(f"https://127.0.0.1:{port}", ssl_context=trusting(authority, alice), server_name="localhost")
-        assert (await told.request("GET", "/")).status == 200
-        await told.aclose()
-        assert player.connections == 1

@@ -116,13 +116,15 @@ class Cache:
     def apply(self, change: Change) -> None:
         old, new = change
         if new is not None:
-            self.objects[new.key] = new
+            key = new.key
+            self.objects[key] = new
             for index in self._indexes.values():
-                index.put(new.key, new)
+                index.put(key, new)
         elif old is not None:
-            self.objects.pop(old.key, None)
+            key = old.key
+            self.objects.pop(key, None)
             for index in self._indexes.values():
-                index.remove(old.key)
+                index.remove(key)
 
 
 def same_state(one: Cached, other: Cached) -> bool:
