@@ -78,7 +78,11 @@ def test_requests_of_a_virtual_machine_do_not_follow_its_limits() -> None:
 
 
 def test_requests_follow_limits_in_pods_only() -> None:
-    container = {"name": "c", "image": "i", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1m"}}}
+    container = {
+        "name": "c",
+        "image": "i",
+        "resources": {"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1m"}},
+    }
     pod = spec_of("v1", "Pod", {"containers": [container], "initContainers": [container]})
     for each in (pod["containers"][0], pod["initContainers"][0]):
         assert each["resources"]["requests"] == {"cpu": "1m", "memory": "1Gi"}
@@ -107,7 +111,10 @@ def test_a_container_in_full() -> None:
         ],
         "livenessProbe": {"httpGet": {"port": 80}},
         "readinessProbe": {"grpc": {"port": 80}, "periodSeconds": 3},
-        "lifecycle": {"preStop": {"httpGet": {"port": 80, "scheme": "HTTPS"}}, "postStart": {"exec": {"command": ["x"]}}},
+        "lifecycle": {
+            "preStop": {"httpGet": {"port": 80, "scheme": "HTTPS"}},
+            "postStart": {"exec": {"command": ["x"]}},
+        },
     }
     made = spec_of("v1", "Pod", {"containers": [container]})["containers"][0]
     probe = {"timeoutSeconds": 1, "periodSeconds": 10, "successThreshold": 1, "failureThreshold": 3}
@@ -162,7 +169,12 @@ def test_the_pull_policy_follows_the_tag(image: str, policy: str) -> None:
         ),
         (
             {"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}},
-            {"projected": {"defaultMode": 420, "sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}]}},
+            {
+                "projected": {
+                    "defaultMode": 420,
+                    "sources": [{"serviceAccountToken": {"path": "t", "expirationSeconds": 3600}}],
+                }
+            },
         ),
         (
             {"iscsi": {"targetPortal": "t", "iqn": "i", "lun": 0}},
@@ -187,7 +199,9 @@ def test_both_names_of_the_service_account() -> None:
 
 def test_amounts_come_in_whole_thousandths() -> None:
     container = {"name": "c", "image": "i", "resources": {"requests": {"cpu": "100u"}}}
-    assert spec_of("v1", "Pod", {"containers": [container]})["containers"][0]["resources"] == {"requests": {"cpu": "1m"}}
+    assert spec_of("v1", "Pod", {"containers": [container]})["containers"][0]["resources"] == {
+        "requests": {"cpu": "1m"}
+    }
 
 
 def test_pod_level_requests_follow_the_containers_then_the_limits() -> None:
@@ -232,7 +246,11 @@ def test_pod_level_requests_follow_the_containers_then_the_limits() -> None:
         (
             "apps/v1",
             "StatefulSet",
-            {"selector": SELECTOR, "template": TEMPLATE, "volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {}}]},
+            {
+                "selector": SELECTOR,
+                "template": TEMPLATE,
+                "volumeClaimTemplates": [{"metadata": {"name": "d"}, "spec": {}}],
+            },
             {
                 "selector": SELECTOR,
                 "template": FULL_TEMPLATE,
@@ -429,7 +447,10 @@ def test_a_namespace_is_labelled_with_its_name() -> None:
     obj = defaulted({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
     assert obj["metadata"]["labels"] == {"kubernetes.io/metadata.name": "n"}
     assert obj["status"] == {"phase": "Active"}
-    assert "labels" not in defaulted({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "n-"}})["metadata"]
+    assert (
+        "labels"
+        not in defaulted({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "n-"}})["metadata"]
+    )
 
 
 def test_finalizers_are_not_put_back() -> None:

@@ -10,7 +10,7 @@ import pytest
 from arktos.model import metadata, strategy
 from arktos.model.kinds import Kind, Obj
 from arktos.model.registry import by_gvk
-from arktos.model.status import BadRequest, Conflict
+from arktos.model.status import BadRequest
 
 
 def kind_of(obj: Obj) -> Kind:
@@ -52,7 +52,9 @@ def test_a_new_object_has_system_fields_and_no_others() -> None:
             "ownerReferences": [{"uid": "u-0"}],
         },
     }
-    metadata.fill(kind_of(obj), obj, uid="u-1", now="2026-01-01T00:00:00Z", suffix="abcde", tenant="acme", namespace="ns")
+    metadata.fill(
+        kind_of(obj), obj, uid="u-1", now="2026-01-01T00:00:00Z", suffix="abcde", tenant="acme", namespace="ns"
+    )
     made = obj["metadata"]
     assert made == {
         "generateName": "web-",
@@ -190,13 +192,6 @@ def test_an_update_keeps_status_and_system_fields() -> None:
     assert changed["metadata"] == {**pod["metadata"], "labels": {"a": "b"}, "resourceVersion": "3"}
 
 
-def test_another_uid_is_another_object() -> None:
-    pod = new("v1", "Pod", spec=POD)
-    with pytest.raises(Conflict, match="UID in precondition: other, UID in object meta: u-1"):
-        metadata.check_uid(kind_of(pod), {"metadata": {"uid": "other"}}, pod)
-    metadata.check_uid(kind_of(pod), {"metadata": {}}, pod)
-
-
 def test_owners_keep_their_hash_keys() -> None:
     pod = new("v1", "Pod", spec=POD)
     pod["metadata"]["ownerReferences"] = [{"uid": "o", "hashKey": 42}]
@@ -222,7 +217,12 @@ def test_a_generation_counts_changes_of_the_desired_state() -> None:
 
 def test_an_update_of_status_changes_status_and_some_metadata() -> None:
     template = {"metadata": {"labels": {"a": "b"}}, "spec": POD}
-    sent = {"name": "x", "labels": {"l": "1"}, "annotations": {"a": "1"}, "ownerReferences": [{"uid": "o", "hashKey": 1}]}
+    sent = {
+        "name": "x",
+        "labels": {"l": "1"},
+        "annotations": {"a": "1"},
+        "ownerReferences": [{"uid": "o", "hashKey": 1}],
+    }
     for api_version, kind, kept in (("v1", "Pod", "ownerReferences"), ("apps/v1", "Deployment", "labels")):
         obj = new(api_version, kind, spec={"template": template} if kind != "Pod" else POD)
         changed = put(obj, "status", spec={"x": "y"}, status={"phase": "Running"}, metadata=copy.deepcopy(sent))
@@ -282,7 +282,9 @@ def test_nics_can_be_emptied() -> None:
 def test_ephemeral_containers_are_all_that_their_subresource_changes() -> None:
     pod = new("v1", "Pod", spec=POD)
     sent = {"containers": [], "nodeName": "n", "ephemeralContainers": [{"name": "debug"}]}
-    changed = put(pod, "ephemeralcontainers", spec=sent, metadata={"name": "x", "labels": {"a": "b"}, "resourceVersion": "9"})
+    changed = put(
+        pod, "ephemeralcontainers", spec=sent, metadata={"name": "x", "labels": {"a": "b"}, "resourceVersion": "9"}
+    )
     assert changed["spec"] == {**POD, "ephemeralContainers": [{"name": "debug"}]}
     assert changed["metadata"] == {**pod["metadata"], "generation": 2, "resourceVersion": "9"}
 

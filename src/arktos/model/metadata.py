@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from arktos.model.hashkey import hash_key
 from arktos.model.kinds import Kind, Obj, Scope
-from arktos.model.status import BadRequest, FieldError, conflict
+from arktos.model.status import BadRequest, FieldError
 from arktos.model.validation import formats
 from arktos.model.validation.causes import (
     Errors,
@@ -144,16 +144,6 @@ def carry_over(obj: Obj, old: Obj) -> None:
     if "generateName" in before and "generateName" not in metadata:
         metadata["generateName"] = before["generateName"]
     owner_hash_keys(metadata, before)
-
-
-def check_uid(kind: Kind, obj: Obj, old: Obj) -> None:
-    """Refuse, with Conflict, to update another object than the client meant: a uid given must be the stored one's."""
-    wanted = (obj.get("metadata") or {}).get("uid")
-    actual = (old.get("metadata") or {}).get("uid")
-    if wanted and actual and wanted != actual:
-        name = (old.get("metadata") or {}).get("name", "")
-        why = f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {actual}"
-        raise conflict(kind.resource, name, why)
 
 
 def validate_object_meta(kind: Kind, obj: Obj) -> list[FieldError]:

@@ -247,7 +247,6 @@ NETWORK_POLICY = Rules(always=_check_policy)
 def _check_ip_address(errs: Errors, obj: Obj) -> None:
     parent = (obj.get("spec") or {}).get("parentRef")
     if parent is None:
-        errs.append(required("spec.parentRef"))
         return
     for field in ("resource", "name"):
         text = parent.get(field, "")

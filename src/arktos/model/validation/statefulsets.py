@@ -106,9 +106,10 @@ def _check_status(errs: Errors, obj: Obj, old: Obj) -> None:
     check_not_negative(errs, status, "status", *_COUNTS, "observedGeneration", "collisionCount")
     total = status.get("replicas", 0)
     for name in _COUNTS[1:]:
-        if status.get(name, 0) > total:
-            errs.append(invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
-    if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
+        count = status.get(name, 0)
+        if count > max(total, 0):
+            errs.append(invalid(f"status.{name}", count, "cannot be greater than status.replicas"))
+    if status.get("availableReplicas", 0) > max(status.get("readyReplicas", 0), 0):
         detail = "cannot be greater than status.readyReplicas"
         errs.append(invalid("status.availableReplicas", status["availableReplicas"], detail))
 

@@ -140,11 +140,7 @@ def _check_volume_update(errs: Errors, volume: Obj, old: Obj) -> None:
         errs.append(forbidden(f"spec.{attributes}", "update from non-nil value to nil is forbidden"))
 
 
-def _nothing(errs: Errors, obj: Obj, old: Obj) -> None:
-    """Any status will do."""
-
-
-PERSISTENT_VOLUME = Rules(always=_check_volume, update=_check_volume_update, subresources={"status": _nothing})
+PERSISTENT_VOLUME = Rules(always=_check_volume, update=_check_volume_update)
 
 _PARAMETERS = 512
 _PARAMETERS_SIZE = 256 * 1024
@@ -244,7 +240,7 @@ def _check_attachment_update(errs: Errors, obj: Obj, old: Obj) -> None:
     check_immutable(errs, "spec", obj.get("spec"), old.get("spec"))
 
 
-VOLUME_ATTACHMENT = Rules(always=_check_attachment, update=_check_attachment_update, subresources={"status": _nothing})
+VOLUME_ATTACHMENT = Rules(always=_check_attachment, update=_check_attachment_update)
 
 _LIFECYCLES = ("Ephemeral", "Persistent")
 

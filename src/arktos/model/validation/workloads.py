@@ -136,9 +136,10 @@ def _check_replica_status(errs: Errors, obj: Obj, old: Obj) -> None:
     check_not_negative(errs, status, "status", *_COUNTS)
     total, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
     for name in ("fullyLabeledReplicas", "updatedReplicas", "readyReplicas", "availableReplicas"):
-        if status.get(name, 0) > total:
-            errs.append(invalid(f"status.{name}", status[name], "cannot be greater than status.replicas"))
-    if status.get("availableReplicas", 0) > ready:
+        count = status.get(name, 0)
+        if count > max(total, 0):
+            errs.append(invalid(f"status.{name}", count, "cannot be greater than status.replicas"))
+    if status.get("availableReplicas", 0) > max(ready, 0):
         errs.append(
             invalid("status.availableReplicas", status["availableReplicas"], "cannot be greater than readyReplicas")
         )
