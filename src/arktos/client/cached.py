@@ -23,6 +23,7 @@ class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     name: str = ""
     controller: bool | None = False
     api_version: str = ""
+    block_owner_deletion: bool | None = False
 
 
 class Meta(msgspec.Struct, frozen=True, rename="camel"):
@@ -70,6 +71,24 @@ class _WithMeta(msgspec.Struct, frozen=True):
     metadata: Meta = Meta()
 
 
+class _Kept(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """What a trimmed object keeps of its metadata."""
+
+    name: str = ""
+    namespace: str = ""
+    tenant: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    finalizers: list[str] | None = None
+    owner_references: list[Owner] | None = None
+
+
+class _WithKept(msgspec.Struct, frozen=True):
+    metadata: _Kept = _Kept()
+
+
+_KEPT = msgspec.json.Decoder(_WithKept)
 _HEADER = msgspec.json.Decoder(Header)
 _META = msgspec.json.Decoder(_WithMeta)
 _NO_LABELS: dict[str, str] = {}
@@ -78,6 +97,11 @@ _NO_LABELS: dict[str, str] = {}
 def decode_header(raw: bytes | msgspec.Raw) -> Header:
     """The header of an encoded object. Raises `msgspec.DecodeError` (its ValidationError included)."""
     return _HEADER.decode(raw)
+
+
+def trimmed(raw: bytes | msgspec.Raw) -> bytes:
+    """The object with its identity, owners and finalizers only. Raises `msgspec.DecodeError`."""
+    return msgspec.json.encode(_KEPT.decode(raw))
 
 
 class Cached(msgspec.Struct, frozen=True, gc=False, eq=False):

@@ -40,6 +40,9 @@ _PATCH_MEDIA = {
     "strategic": "application/strategic-merge-patch+json",
     "apply": "application/apply-patch+yaml",
 }
+_JSON = "application/json"
+_PARTIAL = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_PARTIAL_LIST = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _LONGEST_PAUSE = 30.0
 """Seconds: a Retry-After that asks for more is raised instead of waited for."""
 _WATCH_GRACE = 30.0
@@ -165,8 +168,10 @@ class Client:
         limit: int = 0,
         resource_version: str = "",
         resource_version_match: str = "",
+        metadata_only: bool = False,
     ) -> RawListing:
-        """As `list`, without decoding the items."""
+        """As `list`, without decoding the items. With `metadata_only` they are PartialObjectMetadata."""
+        accept = _PARTIAL_LIST if metadata_only else _JSON
         path = self._paths.resource(kind, tenant=tenant, namespace=namespace)
         filters = {"labelSelector": label_selector, "fieldSelector": field_selector}
         start = {
@@ -179,7 +184,7 @@ class Client:
         items: builtins.list[bytes] = []
         while True:
             try:
-                page = _page(await self._call("GET", query(path, parameters)))
+                page = _page(await self._call("GET", query(path, parameters), accept=accept))
             except Expired:
                 if parameters is start:
                     raise
@@ -204,10 +209,11 @@ class Client:
         bookmarks: bool = True,
         send_initial_events: bool = False,
         timeout: float = 0.0,
+        metadata_only: bool = False,
     ) -> Watch:
         """Events after `resource_version`; without one, synthetic ADDED events come first. `send_initial_events` ends
         these with a bookmark (`WatchEvent.ends_initial_events`). `timeout` in seconds is asked of the server (0 = the
-        server's own)."""
+        server's own). With `metadata_only` the objects are PartialObjectMetadata."""
         parameters = {
             "watch": "true",
             "labelSelector": label_selector,
@@ -219,7 +225,8 @@ class Client:
             "timeoutSeconds": str(max(1, round(timeout))) if timeout else "",
         }
         target = query(self._paths.resource(kind, tenant=tenant, namespace=namespace), parameters)
-        return Watch(lambda: self._stream(target, timeout + _WATCH_GRACE if timeout else 0.0))
+        accept = _PARTIAL if metadata_only else _JSON
+        return Watch(lambda: self._stream(target, timeout + _WATCH_GRACE if timeout else 0.0, accept))
 
     # writing
 
@@ -335,10 +342,11 @@ class Client:
         target: str,
         body: Obj | builtins.list[Obj] | None = None,
         media: str = "application/json",
+        accept: str = _JSON,
     ) -> bytes:
         encoded = b"" if body is None else msgspec.json.encode(body)
         for attempt in range(self.config.retries + 1):
-            headers = await self._admit()
+            headers = await self._admit(accept)
             if encoded:
                 headers["Content-Type"] = media
             answer = await self._http.request(
@@ -352,10 +360,10 @@ class Client:
             await asyncio.sleep(error.retry_after)
         raise AssertionError("unreachable")
 
-    async def _stream(self, target: str, lifetime: float) -> ResponseStream:
+    async def _stream(self, target: str, lifetime: float, accept: str) -> ResponseStream:
         for attempt in range(self.config.retries + 1):
             stream = await self._http.stream(
-                "GET", target, headers=await self._admit(), timeout=self.config.timeout, lifetime=lifetime
+                "GET", target, headers=await self._admit(accept), timeout=self.config.timeout, lifetime=lifetime
             )
             if stream.status < 400:
                 return stream
@@ -365,7 +373,7 @@ class Client:
             await asyncio.sleep(error.retry_after)
         raise AssertionError("unreachable")
 
-    async def _admit(self) -> dict[str, str]:
+    async def _admit(self, accept: str) -> dict[str, str]:
         """Waits for our own rate limit, if there is one; gives the headers of every request."""
         now = asyncio.get_running_loop().time()
         if self.config.qps:
@@ -374,7 +382,7 @@ class Client:
             pause = self._bucket.reserve(now)
             if pause:
                 await asyncio.sleep(pause)
-        return {"Accept": "application/json", **self._token.header(now)}
+        return {"Accept": accept, **self._token.header(now)}
 
 
 def _decode(body: bytes) -> Obj:

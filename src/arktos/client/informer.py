@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from arktos.client.cache import Cache, Change, IndexFn
-from arktos.client.cached import Cached
+from arktos.client.cached import Cached, trimmed
 from arktos.client.client import Client
 from arktos.client.errors import ConnectionFailed
 from arktos.client.ratelimit import Backoff
@@ -35,7 +35,8 @@ _SLICE = 500
 
 
 class Informer:
-    """A mirror of `kind`, narrowed by the filters. All methods are for the loop's thread; none blocks.
+    """A mirror of `kind`, narrowed by the filters. With `metadata_only` the server sends no spec and no status, and an
+    object's `raw` is what `cached.trimmed` keeps. All methods are for the loop's thread; none blocks.
 
     `synced` is set once the first complete state is in the cache and the handlers were told, and stays set.
     Handlers must not raise: what they raise ends `run`.
@@ -51,6 +52,7 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexes: Mapping[str, IndexFn] | None = None,
+        metadata_only: bool = False,
     ) -> None:
         self.kind = kind
         self.synced = asyncio.Event()
@@ -60,7 +62,8 @@ class Informer:
         self._label_selector = label_selector
         self._field_selector = field_selector
         self._cache = Cache(indexes)
-        self._reflector = Reflector(kind, self._cache)
+        self._metadata_only = metadata_only
+        self._reflector = Reflector(kind, self._cache, trim=metadata_only)
         self._handlers: list[Handler] = []
         self._backoff = Backoff(0.1, 30.0)
         self._complaint = ""
@@ -134,6 +137,7 @@ class Informer:
             label_selector=self._label_selector,
             field_selector=self._field_selector,
             limit=_SLICE,
+            metadata_only=self._metadata_only,
         )
         items: list[Cached] = []
         for raw in listing.items:
@@ -155,6 +159,7 @@ class Informer:
             resource_version="" if streaming else reflector.resource_version,
             send_initial_events=streaming,
             timeout=random.uniform(*_WATCH_SECONDS),
+            metadata_only=self._metadata_only,
         )
         async with watch:
             while batch := await watch.batch():
@@ -175,7 +180,7 @@ class Informer:
 
     def _readable(self, raw: bytes) -> Cached:
         try:
-            return Cached.from_raw(self.kind, raw)
+            return Cached.from_raw(self.kind, trimmed(raw) if self._metadata_only else raw)
         except msgspec.DecodeError as error:
             raise InternalError(f"the server listed an object that cannot be read: {error}") from error
 
@@ -197,7 +202,7 @@ class Informer:
         log("informer_interrupted", resource=self.kind.resource, rv=self.resource_version, error=complaint)
 
 
-_Filters = tuple[str, str, str, str, str, str]
+_Filters = tuple[str, str, str, str, str, str, bool]
 
 
 class Informers:
@@ -221,9 +226,10 @@ class Informers:
         label_selector: str = "",
         field_selector: str = "",
         indexes: Mapping[str, IndexFn] | None = None,
+        metadata_only: bool = False,
     ) -> Informer:
         """The shared informer; `indexes` are added to it (ValueError if a name is taken by another function)."""
-        filters = (kind.resource, kind.version, tenant, namespace, label_selector, field_selector)
+        filters = (kind.resource, kind.version, tenant, namespace, label_selector, field_selector, metadata_only)
         informer = self._informers.get(filters)
         if informer is None:
             informer = self._informers[filters] = Informer(
@@ -233,6 +239,7 @@ class Informers:
                 namespace=namespace,
                 label_selector=label_selector,
                 field_selector=field_selector,
+                metadata_only=metadata_only,
             )
             if self._group is not None:
                 self._tasks[filters] = self._group.create_task(informer.run())

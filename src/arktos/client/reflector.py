@@ -14,7 +14,7 @@ import enum
 from collections.abc import Iterable
 
 from arktos.client.cache import Cache, Change, same_state
-from arktos.client.cached import Cached, ObjectKey
+from arktos.client.cached import Cached, ObjectKey, trimmed
 from arktos.client.errors import ConnectionFailed, is_too_large_revision
 from arktos.client.watching import WatchEvent
 from arktos.model.kinds import Kind
@@ -33,14 +33,15 @@ class Ask(enum.Enum):
 
 class Reflector:
     """Feeds `cache` by `diff`s: the caller applies each returned change to the cache before it feeds anything
-    else."""
+    else. With `trim`, what is kept of an object is what `cached.trimmed` keeps, and its labels."""
 
-    def __init__(self, kind: Kind, cache: Cache) -> None:
+    def __init__(self, kind: Kind, cache: Cache, *, trim: bool = False) -> None:
         self.ask = Ask.STREAM
         self.resource_version = ""
         self.synced = False
         self._kind = kind
         self._cache = cache
+        self._trim = trim
         self._staged: dict[ObjectKey, Cached] = {}
         self._may_stream = True
         self._cuts = 0
@@ -52,7 +53,7 @@ class Reflector:
                 return self._complete(event.header.metadata.resource_version) if event.ends_initial_events else []
             self.resource_version = event.header.metadata.resource_version
             return []
-        cached = Cached.from_raw(self._kind, event.raw, event.header)
+        cached = Cached.from_raw(self._kind, trimmed(event.raw) if self._trim else event.raw, event.header)
         if self.ask is Ask.STREAM:
             if event.type == "DELETED":
                 self._staged.pop(cached.key, None)
