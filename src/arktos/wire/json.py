@@ -70,7 +70,7 @@ def check_depth(data: bytes | memoryview, value: object) -> None:
     if raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH:
         return
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         below: list[object] = []
         for parent in level:
             if type(parent) is dict:

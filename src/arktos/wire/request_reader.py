@@ -59,6 +59,7 @@ class RequestReader:
         "_pieces",
         "_refused",
         "_target",
+        "_upgrade",
         "_wire_size",
     )
 
@@ -69,7 +70,7 @@ class RequestReader:
         self._target = b""
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
-        self._expects = False
+        self._expects = self._upgrade = False
         self._head_size = self._pieces = self._wire_size = 0
         self._parser = httptools.HttpRequestParser(self)
 
@@ -134,7 +135,7 @@ class RequestReader:
         self._target = b""
         self._headers = {}
         self._body = b""
-        self._expects = False
+        self._expects = self._upgrade = False
         self._head_size = self._pieces = self._wire_size = 0
 
     def on_url(self, url: bytes) -> None:
@@ -157,6 +158,8 @@ class RequestReader:
         headers = self._headers
         if len(self._target) > self._limits.head:
             self._refuse(HeadersTooLarge("the request's line is too large"))
+        if "upgrade" in headers:
+            self._upgrade = self._parser.should_upgrade()
         if "content-length" in headers:
             length = headers["content-length"]
             if not length.isdecimal() or int(length) > self._limits.body:
@@ -169,7 +172,7 @@ class RequestReader:
             self._refuse(ExpectationFailed(f"the expectation {expectation!r} is not supported"))
         elif self._parser.get_http_version() != "1.0":
             self._expects = True
-            if not self._parser.should_upgrade():
+            if not self._upgrade:
                 self.invite()
 
     def on_body(self, data: bytes) -> None:
@@ -192,16 +195,14 @@ class RequestReader:
             return
         parser, headers, target = self._parser, self._headers, self._target
         keep_alive = parser.should_keep_alive()
-        old = upgrade = False
+        old, upgrade = False, self._upgrade
         if not keep_alive or "connection" in headers or "host" not in headers:
             version = parser.get_http_version()
             old = version < "1.1"
             if "host" not in headers and version == "1.1":
                 self._refuse(BadRequest("the Host header is missing"))
                 return
-            if parser.should_upgrade() and (
-                headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
-            ):
+            if upgrade and (headers.get("content-length", "0") != "0" or "transfer-encoding" in headers):
                 self._refuse(BadRequest("a request to upgrade cannot have a body"))
                 return
         raw = parser.get_method()

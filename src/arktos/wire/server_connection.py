@@ -166,8 +166,9 @@ class ServerConnection(RequestReader, asyncio.Protocol):
             self._work.cancel()
         if self._lingering is not None:
             self._lingering.cancel()
-        if self._channel is not None:
-            self._channel.lost()
+        channel, self._channel = self._channel, None
+        if channel is not None:
+            channel.lost()
         self._request = None
         del self._parser  # breaks the cycle of parser and connection
 
@@ -473,7 +474,11 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self._owner.upgraded(self, transport)
         if self._owner.observe is not None and request is not None:
             self._owner.observe(request, 101, perf_counter() - self._started, 0)
-        upgrade.take(transport, leftover)
+        try:
+            upgrade.take(transport, leftover)
+        except Exception:
+            log.exception("upgrade failed")
+            transport.abort()
 
     # Shutdown
 
