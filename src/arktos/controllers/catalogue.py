@@ -1,0 +1,34 @@
+"""Which controllers there are, and where. Data; importing it costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+CONTROLLERS: dict[str, str] = {
+    "serviceaccount": "arktos.controllers.serviceaccount",
+    "tenant": "arktos.controllers.tenant",
+    "replicaset": "arktos.controllers.replicaset",
+    "deployment": "arktos.controllers.deployment",
+    "namespace": "arktos.controllers.namespace",
+    "garbagecollector": "arktos.controllers.garbagecollector",
+    "nodelifecycle": "arktos.controllers.nodelifecycle",
+    "podgc": "arktos.controllers.podgc",
+}
+"""Name -> the module whose `build(context)` makes its `Unit`."""
+
+
+def select(names: str) -> Sequence[str]:
+    """The controllers that a comma list names: `*` is all, `-name` leaves one out. ValueError for an unknown name."""
+    wanted: set[str] = set()
+    unwanted: set[str] = set()
+    for word in (part.strip() for part in names.split(",")):
+        name = word.removeprefix("-")
+        if word == "*":
+            wanted.update(CONTROLLERS)
+        elif name not in CONTROLLERS:
+            raise ValueError(f"no controller {name!r}; there are: {', '.join(CONTROLLERS)}")
+        elif word.startswith("-"):
+            unwanted.add(name)
+        else:
+            wanted.add(name)
+    return [name for name in CONTROLLERS if name in wanted - unwanted]

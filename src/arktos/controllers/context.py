@@ -1,0 +1,119 @@
+"""What a controller is built with, and what building one gives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from arktos.client import Cached, Client, Controller, Informer, Informers, Key, Recorder
+from arktos.client.cache import by_controller, by_namespace, by_owner
+from arktos.controllers.metrics import Metrics
+from arktos.model import registry
+from arktos.model.kinds import Kind, Scope
+
+FULL = frozenset(
+    {
+        "deployments.apps",
+        "leases.coordination.k8s.io",
+        "namespaces",
+        "nodes",
+        "pods",
+        "replicasets.apps",
+        "tenants",
+    }
+)
+"""Resources that some controller reads beyond metadata: mirrored once and whole, for all."""
+
+_CONTENT_VERBS = frozenset({"list", "watch", "delete"})
+
+
+def by_tenant(cached: Cached) -> Iterable[str]:
+    """Index values: the tenant."""
+    return (cached.tenant,)
+
+
+@dataclass(slots=True)
+class Unit:
+    """A controller ready to run: work queues, what else it does while it is active, and the mirrors whose objects it
+    has to look at when it becomes active."""
+
+    controllers: list[Controller] = field(default_factory=list)
+    tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    refresh: Callable[[], None] = lambda: None
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        self.refresh()
+        async with asyncio.TaskGroup() as group:
+            for controller in self.controllers:
+                group.create_task(controller.run())
+            for task in self.tasks:
+                group.create_task(_forever(task))
+
+
+async def _forever(task: Callable[[], Awaitable[None]]) -> None:
+    await task()
+
+
+class Context:
+    """Shared by all controllers of a process. `wall` is seconds since the epoch."""
+
+    def __init__(self, client: Client, metrics: Metrics | None = None, wall: Callable[[], float] = time.time) -> None:
+        self.client = client
+        self.metrics = metrics or Metrics()
+        self.wall = wall
+        self.informers = Informers(client)
+        self.recorders: list[Recorder] = []
+        self._mirrors: dict[str, Informer] = {}
+
+    def mirror(self, resource: str) -> Informer:
+        """The informer of a group-resource over all tenants: whole for those in `FULL`, metadata only for others.
+        Indexes: `namespace` (tenant/namespace), `owner`, `controller` (uids), `tenant`."""
+        informer = self._mirrors.get(resource)
+        if informer is None:
+            kind = registry.by_resource(resource)
+            indexes = {"owner": by_owner}
+            if kind.scope is Scope.NAMESPACE:
+                indexes["namespace"] = by_namespace
+            elif kind.scope is Scope.TENANT:
+                indexes["tenant"] = by_tenant
+            if resource in FULL:
+                indexes["controller"] = by_controller
+            informer = self._mirrors[resource] = self.informers.get(
+                kind, indexes=indexes, metadata_only=resource not in FULL
+            )
+        return informer
+
+    def controller(
+        self,
+        name: str,
+        reconcile: Callable[[Key], Awaitable[float | None]],
+        *,
+        workers: int = 4,
+        backoff: tuple[float, float] = (0.005, 60.0),
+    ) -> Controller:
+        """A controller whose queue is measured."""
+        return Controller(name, reconcile, workers=workers, backoff=backoff, metrics=self.metrics.queue(name))
+
+    def recorder(self, component: str) -> Recorder:
+        """A recorder that is run by the process."""
+        recorder = Recorder(self.client, component)
+        self.recorders.append(recorder)
+        return recorder
+
+    def unsynced(self) -> str | None:
+        """Which mirrors have no complete state yet; None when all have."""
+        waiting = [resource for resource, informer in self._mirrors.items() if not informer.synced.is_set()]
+        return f"waiting for {', '.join(waiting)}" if waiting else None
+
+
+def content_kinds(scope: Scope) -> list[Kind]:
+    """The stored kinds of a scope that can be listed, watched and deleted: what may remain somewhere. Events are left
+    out: they end by themselves."""
+    return [
+        kind
+        for kind in registry.all_kinds()
+        if not kind.storage and not kind.ttl and kind.scope is scope and set(kind.verbs) >= _CONTENT_VERBS
+    ]

@@ -1,0 +1,114 @@
+"""What the process tells scrapers, under Kubernetes' names. Counted in plain fields, rendered when asked.
+
+prometheus_client is imported by the first scrape: a process nobody scrapes does not pay for it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+_BOUNDS = (1e-06, 1e-05, 1e-04, 1e-03, 1e-02, 1e-01, 1.0, 10.0)
+
+
+class Timing:
+    """A histogram of seconds."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(_BOUNDS) + 1)
+        self.total = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.total += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """(upper bound, how many were at most that), as an exposition wants them."""
+        found, running = [], 0
+        for bound, count in zip((*map(str, _BOUNDS), "+Inf"), self.counts, strict=True):
+            running += count
+            found.append((bound, float(running)))
+        return found
+
+
+class QueueNumbers:
+    """The numbers of one work queue: `client.workqueue.QueueMetrics`."""
+
+    def __init__(self) -> None:
+        self.keys = 0
+        self.adds = 0
+        self.retries = 0
+        self.waits = Timing()
+        self.works = Timing()
+
+    def depth(self, keys: int) -> None:
+        self.keys = keys
+
+    def added(self) -> None:
+        self.adds += 1
+
+    def waited(self, seconds: float) -> None:
+        self.waits.add(seconds)
+
+    def worked(self, seconds: float) -> None:
+        self.works.add(seconds)
+
+    def retried(self) -> None:
+        self.retries += 1
+
+
+class Metrics:
+    """All numbers of the process. `leading` is 1 by controller while we are the active one."""
+
+    def __init__(self) -> None:
+        self.queues: dict[str, QueueNumbers] = {}
+        self.leading: dict[str, int] = {}
+
+    def queue(self, name: str) -> QueueNumbers:
+        return self.queues.setdefault(name, QueueNumbers())
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type: text, or OpenMetrics where `accept` asks for it."""
+        from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+        from prometheus_client.exposition import choose_encoder
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        ProcessCollector(registry=registry)
+        PlatformCollector(registry=registry)
+        encoder, content_type = choose_encoder(accept)
+        return encoder(registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+        depth = GaugeMetricFamily("workqueue_depth", "Current depth of workqueue.", labels=["name"])
+        adds = CounterMetricFamily("workqueue_adds_total", "Adds handled by workqueue.", labels=["name"])
+        retries = CounterMetricFamily("workqueue_retries_total", "Retries handled by workqueue.", labels=["name"])
+        waits = HistogramMetricFamily(
+            "workqueue_queue_duration_seconds",
+            "Seconds an item stays in workqueue before it is taken.",
+            labels=["name"],
+        )
+        works = HistogramMetricFamily(
+            "workqueue_work_duration_seconds", "Seconds that processing an item takes.", labels=["name"]
+        )
+        for name, numbers in self.queues.items():
+            depth.add_metric([name], numbers.keys)
+            adds.add_metric([name], numbers.adds)
+            retries.add_metric([name], numbers.retries)
+            waits.add_metric([name], numbers.waits.buckets(), numbers.waits.total)
+            works.add_metric([name], numbers.works.buckets(), numbers.works.total)
+        yield from (depth, adds, retries, waits, works)
+        leading = GaugeMetricFamily(
+            "leader_election_master_status", "1 while this process is the active one of the name.", labels=["name"]
+        )
+        for name, value in self.leading.items():
+            leading.add_metric([name], value)
+        yield leading
