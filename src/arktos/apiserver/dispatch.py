@@ -12,7 +12,7 @@ from arktos.apiserver.authz import Attributes, Authorizer, refusal
 from arktos.apiserver.call import Call, Params
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.identity import ANONYMOUS, User
-from arktos.apiserver.impersonation import impersonated
+from arktos.apiserver.impersonation import IMPERSONATION, impersonated
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
@@ -75,12 +75,12 @@ class Dispatcher:
             if is_public(info.path):
                 return ANONYMOUS
             raise
-        if "impersonate-user" in request.headers:
+        if not IMPERSONATION.isdisjoint(request.headers):
             return impersonated(request, user, self._authorizer)
         return user
 
     def _document(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
-        if user is not ANONYMOUS:
+        if not is_public(info.path):
             verb = "get" if request.method == "HEAD" else request.method.lower()
             self._authorize(Attributes(user, verb, tenant, path=info.path))
         return self._documents.answer(request, info)

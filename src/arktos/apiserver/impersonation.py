@@ -8,8 +8,11 @@ from __future__ import annotations
 from arktos.apiserver.authz import Attributes, Authorizer
 from arktos.apiserver.identity import User
 from arktos.apiserver.membership import authenticated, service_account_groups
-from arktos.model.status import Forbidden
+from arktos.model.status import BadRequest, Forbidden
 from arktos.wire.http import Request
+
+IMPERSONATION = frozenset({"impersonate-user", "impersonate-group", "impersonate-uid"})
+"""Headers, any of which asks for it."""
 
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
@@ -17,6 +20,10 @@ _SERVICE_ACCOUNT = "system:serviceaccount:"
 def impersonated(request: Request, user: User, authorizer: Authorizer) -> User:
     """The user that the request acts as. Forbidden unless every part of it may be impersonated."""
     name = request.headers.get("impersonate-user", "")
+    if not name:
+        raise BadRequest("requested groups or a uid to impersonate without a user")
+    if any(header.startswith("impersonate-extra-") for header in request.headers):
+        raise Forbidden("impersonating extra is not supported")
     claimed = [g.strip() for g in request.headers.get("impersonate-group", "").split(",") if g.strip()]
     uid = request.headers.get("impersonate-uid", "")
     if name.startswith(_SERVICE_ACCOUNT) and name.count(":") == 3:

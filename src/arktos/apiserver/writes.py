@@ -171,7 +171,7 @@ class Writer:
         self._default(call.kind, new)
         new = versions.to_storage(call.kind, new)
         pinned = _check_preconditions(kind, key, old, new)
-        strategy.prepare_update(kind, new, old, subresource)
+        strategy.prepare_update(kind, new, old, subresource, keep_unknown=operation == "update")
         effects = self.admission.admit(Attempt(call, kind, operation, new, old, subresource))
         _raise_invalid(kind, new, validation.validate_update(kind, new, old, subresource))
         if book:
@@ -214,11 +214,19 @@ class Writer:
             api_version=call.kind.api_version,
             now=stamp(now),
             subresource=subresource,
+            ignored=unwritable(kind, subresource),
         )
         if entries:
             new["metadata"]["managedFields"] = entries
         else:
             new["metadata"].pop("managedFields", None)
+
+
+def unwritable(kind: Kind, subresource: str) -> Sequence[str]:
+    """The parts of an object that a write to this subresource leaves alone, and so never owns."""
+    if not kind.has_status:
+        return ()
+    return ("spec",) if subresource == "status" else ("status",)
 
 
 def finished(kind: Kind, obj: Obj) -> bool:

@@ -8,7 +8,7 @@ from arktos.apiserver import bodies, represent
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps, loads, stamp
 from arktos.apiserver.verbs.create import locate
-from arktos.apiserver.writes import Change, Outcome, Writer
+from arktos.apiserver.writes import Change, Outcome, Writer, unwritable
 from arktos.model import apply as server_side_apply
 from arktos.model import patch_json, patch_merge, patch_strategic, schema
 from arktos.model.kinds import Obj
@@ -94,6 +94,7 @@ async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
             force=force,
             now=stamp(writer.clock()),
             subresource=subresource,
+            ignored=unwritable(kind, subresource),
         ).obj
 
     create = None if subresource else (lambda: merged(None))
