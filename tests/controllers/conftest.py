@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -55,32 +54,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 async def admin(server: Path) -> AsyncIterator[Client]:
     async with Client.from_kubeconfig(server / "admin.kubeconfig") as client:
         yield client
-
-
-@asynccontextmanager
-async def controllers(server: Path, names: str = "*") -> AsyncIterator[subprocess.Popen[bytes]]:
-    """The process `arktos controllers`."""
-    log = (server / "controllers.log").open("ab")
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "arktos",
-            "controllers",
-            f"--kubeconfig={server / 'components' / 'controllers.kubeconfig'}",
-            f"--controllers={names}",
-            "--health-port=0",
-        ],
-        stdout=log,
-        stderr=log,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(process.wait, 10)
-        log.close()
 
 
 @pytest.fixture(scope="module")
