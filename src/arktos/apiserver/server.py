@@ -49,6 +49,7 @@ class ApiServer:
     async def start(self) -> None:
         options = self.options
         indexed = {kind.resource: kind.indexed for kind in registry.all_kinds() if not kind.storage}
+        options.store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.store = open_store(options.store, indexed)
         await foundation.lay(self.store)
         authority = (options.root_ca_file or options.client_ca_file)
