@@ -18,6 +18,7 @@ from arktos.store.embedded import EmbeddedStore, StoreCorrupt, StoreLocked, Wind
 from arktos.store.records import Absent, Delete, Query, StoreUnavailable
 
 PODS = Query("pods", None)
+WHOLE = Window()
 
 
 def fingerprint(path: Path) -> dict[str, str]:
@@ -133,13 +134,13 @@ async def test_closing_on_a_full_disk_says_what_was_lost(tmp_path: Path, objects
 # -- the file is damaged
 
 
-async def stored(path: Path, objects: Any, count: int = 40, window: Window = Window()) -> None:
+async def stored(path: Path, objects: Any, count: int = 40, window: Window = WHOLE) -> None:
     async with open_store(path, {}, window=window) as store:
         for number in range(count):
             await store.commit([], [objects.put(objects.key(f"p{number:04}"), f"body-{number:04}-" + "z" * 3000)])
         if window.events < count:
             async with asyncio.timeout(20):
-                while store.stats().log_rows > window.events:
+                while store.stats().log_rows > window.events:  # noqa: ASYNC110
                     await asyncio.sleep(0.005)
 
 
@@ -291,7 +292,7 @@ async def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path: Pat
         "        await asyncio.to_thread(sys.stdin.read)\n"
         "asyncio.run(main())\n"
     )
-    holder = subprocess.Popen(
+    holder = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     try:

@@ -130,6 +130,7 @@ class EmbeddedStore:
         self._head = Head(replica.get, pool)
         self._revisions = Revisions(replica.revision, 0)
         self._lazy_resources = loaded.lazy
+        self._floor = loaded.floor
         self._expiry = Expiry(replica.get)
         for record in replica.index.records():
             if record.expires:
@@ -394,7 +395,7 @@ class EmbeddedStore:
             if self._inflight:
                 await self._idle
             # With lazy puts unwritten the file stays as after a crash, so that their revisions are passed over.
-            self._writer.finish(0 if self._unwritten else self._revisions.last)
+            self._writer.finish(0 if self._unwritten else self._revisions.last, self._floor)
         error = await asyncio.shield(self._ended)
         if error is not None or self._unwritten:
             raise StoreUnavailable(f"the store could not be left in order: {error}") from error
@@ -454,10 +455,8 @@ def open_store(
         replica = Replica(resources, asyncio.get_running_loop().call_soon, window)
         with quiet_gc():
             loaded = load(path, replica, pool)
-        # What readers saw before a crash may have gone up to the ceiling; above it nobody saw anything.
-        revision = max(loaded.newest, loaded.ceiling + 1 if loaded.lossy else loaded.ceiling)
         replica.history.forget(clock())
-        replica.start(revision, loaded.lazy if loaded.lossy else ())
+        replica.start(loaded.revision, dict.fromkeys(loaded.lazy, loaded.floor))
         created = not path.exists()
         file = LogFile(path, max_bytes)
         if created:

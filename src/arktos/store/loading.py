@@ -28,12 +28,11 @@ _STATE_KEYS = "SELECT key FROM state INDEXED BY sqlite_autoindex_state_1"
 
 
 class Loaded(NamedTuple):
-    """Where a file stands: the newest revision in it, the ceiling, and whether lazy puts may have been lost (`lossy`)
-    of the resources that have any (`lazy`)."""
+    """Where a file stands. `revision` is at least what any reader has seen; before `floor` lazy puts of the resources
+    that have any (`lazy`) may have been lost."""
 
-    newest: int
-    ceiling: int
-    lossy: bool
+    revision: int
+    floor: int
     lazy: set[str]
 
 
@@ -58,17 +57,19 @@ class FileLock:
 def load(path: Path, replica: Replica, pool: Pool) -> Loaded:
     """Fills `replica` with what the file holds. StoreCorrupt. The caller has locked the file."""
     if not _has_content(path):
-        return Loaded(0, 0, False, set())
+        return Loaded(0, 0, set())
     with _reading(path) as connection:
         if connection is None:
-            return Loaded(0, 0, False, set())
+            return Loaded(0, 0, set())
         place = read_place(connection)
         _load_state(path, connection, place, replica, pool)
         newest, lazy = _load_log(path, connection, place, replica, pool)
         lazy |= {row[0] for row in connection.execute("SELECT resource FROM lazy")}
     # Reading shares an index of the write-ahead log in this file; the writer, being alone, keeps it in memory.
     path.with_name(path.name + "-shm").unlink(missing_ok=True)
-    return Loaded(newest, place.ceiling, not place.clean, lazy)
+    # Before a crash readers may have seen revisions up to the ceiling; above it nobody saw anything.
+    floor = place.floor if place.clean else place.ceiling + 1
+    return Loaded(max(newest, place.ceiling, floor), floor, lazy)
 
 
 @contextmanager

@@ -36,8 +36,8 @@ CREATE TABLE state (id INTEGER PRIMARY KEY, revision INTEGER, op INTEGER, key TE
     body BLOB, expires REAL, crc INTEGER);
 CREATE TABLE lazy (resource TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE place (id INTEGER PRIMARY KEY CHECK (id = 1), ceiling INTEGER, clean INTEGER, logged INTEGER,
-    trimmed INTEGER, trimmed_revision INTEGER, state_rows INTEGER, state_sum INTEGER);
-INSERT INTO place VALUES (1, 0, 1, 0, 0, 0, 0, 0);
+    trimmed INTEGER, trimmed_revision INTEGER, floor INTEGER, state_rows INTEGER, state_sum INTEGER);
+INSERT INTO place VALUES (1, 0, 1, 0, 0, 0, 0, 0, 0);
 CREATE TRIGGER state_insert AFTER INSERT ON state BEGIN
     UPDATE place SET state_rows = state_rows + 1, state_sum = state_sum + NEW.crc; END;
 CREATE TRIGGER state_update AFTER UPDATE ON state BEGIN
@@ -73,23 +73,24 @@ WHERE seq > ? AND seq <= ? AND op = {Op.LAZY_PUT}
 
 
 class Place(NamedTuple):
-    """The row that says where log and state meet. `ceiling` bounds the revisions that anybody may have seen, `clean`
-    tells that the store was closed in peace, `logged` is a row number that the log has reached for sure, `trimmed`
-    the last one that has moved to the state, `trimmed_revision` its revision, the last two what the state adds up
-    to."""
+    """The row that says where log and state meet. `ceiling` bounds the revisions that anybody may have seen,
+    `clean` tells that the store was closed in peace, `logged` is a row number that the log has reached for sure,
+    `trimmed` the last one that has moved to the state, `trimmed_revision` its revision; before `floor` lazy puts
+    may have been lost, the last two are what the state adds up to."""
 
     ceiling: int
     clean: int
     logged: int
     trimmed: int
     trimmed_revision: int
+    floor: int
     state_rows: int
     state_sum: int
 
 
 def read_place(connection: sqlite3.Connection) -> Place:
     row = connection.execute(
-        "SELECT ceiling, clean, logged, trimmed, trimmed_revision, state_rows, state_sum FROM place"
+        "SELECT ceiling, clean, logged, trimmed, trimmed_revision, floor, state_rows, state_sum FROM place"
     ).fetchone()
     if row is None or any(type(value) is not int for value in row):
         raise sqlite3.DatabaseError("the row of positions is missing or damaged")
@@ -176,11 +177,14 @@ class LogFile:
             raise
         self._checkpoint("PASSIVE")
 
-    def finish(self, last: int) -> None:
-        """Says that all is well: `last` is the newest revision that was handed out. Then only `close` may follow."""
+    def finish(self, last: int, floor: int) -> None:
+        """Says that all is well: `last` is the newest revision that was handed out, `floor` the one before which lazy
+        puts may have been lost in an earlier crash. Then only `close` may follow."""
         try:
             self._mend()
-            self._connection.execute("UPDATE place SET ceiling = ?, clean = 1, logged = ?", (last, self.seq))
+            self._connection.execute(
+                "UPDATE place SET ceiling = ?, clean = 1, logged = ?, floor = ?", (last, self.seq, floor)
+            )
         except sqlite3.Error:
             self._undo()
             raise

@@ -49,11 +49,11 @@ class Replica:
     def oldest(self) -> int:
         return self.history.oldest
 
-    def start(self, revision: int, lossy: Iterable[str] = ()) -> None:
-        """Begins at `revision`, once all that was stored has been loaded. What happened before to the `lossy`
-        resources is not known for sure, so nobody can resume there from before."""
+    def start(self, revision: int, floors: Mapping[str, int]) -> None:
+        """Begins at `revision`, once all that was stored has been loaded. What happened to a resource before its floor
+        is not known for sure, so nobody can resume there from before."""
         self.revision = revision
-        self.floors = dict.fromkeys(lossy, revision)
+        self.floors = dict(floors)
         self.hub.start(revision)
 
     def apply(self, revision: int, events: Sequence[Event]) -> None:

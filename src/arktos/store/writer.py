@@ -36,6 +36,7 @@ class Written(NamedTuple):
 
 class _Finish(NamedTuple):
     last: int
+    floor: int
 
 
 class Writer:
@@ -74,10 +75,10 @@ class Writer:
             self._trim_until = until
             self._jobs.put(None)
 
-    def finish(self, last: int) -> None:
+    def finish(self, last: int, floor: int) -> None:
         """Closes the file, once all before is done; `last` is the newest revision that was handed out, 0 if not all of
-        what was seen is in the file."""
-        self._jobs.put(_Finish(last))
+        what was seen is in the file; `floor` as in `LogFile.finish`."""
+        self._jobs.put(_Finish(last, floor))
 
     def join(self) -> None:
         self._thread.join()
@@ -100,7 +101,7 @@ class Writer:
             elif isinstance(job, _Finish):
                 try:
                     if job.last:
-                        self._file.finish(job.last)
+                        self._file.finish(job.last, job.floor)
                 except sqlite3.Error as error:
                     return error
                 return None
