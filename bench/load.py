@@ -1,6 +1,7 @@
 """A load generator for HTTP/1.1 over TLS: many keep-alive connections, each with one request in flight.
 
-Run as a process of its own (`python bench/load.py` reads a JSON job on standard input), so that its CPU is not the server's.
+Run as a process of its own (`python bench/load.py` reads a JSON job on standard input), so that its CPU is not the
+server's.
 """
 
 from __future__ import annotations

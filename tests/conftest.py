@@ -67,7 +67,9 @@ class Kubectl:
     def run(self, *arguments: str, input: str | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
         command = [self.binary, *arguments]
-        return subprocess.run(command, env=env, input=input, capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(
+            command, env=env, input=input, capture_output=True, text=True, timeout=timeout, check=False
+        )
 
     def __call__(self, *arguments: str, input: str | None = None, timeout: float = 60.0) -> str:
         """Standard output of a command that must succeed."""

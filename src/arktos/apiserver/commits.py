@@ -56,7 +56,9 @@ def refused(failed: PreconditionFailed, about: Key) -> ApiError:
         return terminating(failed.current, about)
     if isinstance(failed.precondition, Absent):
         return already_exists(key.resource, key.name)
-    return conflict(key.resource, key.name, "the object has been modified; please apply your changes to the latest version")
+    return conflict(
+        key.resource, key.name, "the object has been modified; please apply your changes to the latest version"
+    )
 
 
 def terminating(parent: Record, about: Key) -> Forbidden:

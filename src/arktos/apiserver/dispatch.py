@@ -15,8 +15,8 @@ from arktos.apiserver.identity import ANONYMOUS, User
 from arktos.apiserver.impersonation import IMPERSONATION, impersonated
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.reader import Reader
-from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
 from arktos.apiserver.represent import FORMS
+from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.verbs.get import get
 from arktos.apiserver.verbs.list import list_objects
@@ -91,9 +91,7 @@ class Dispatcher:
         verb = self._verb(request.method, info, params)
         request.mark = (verb, info.group, info.version, info.resource, info.subresource)
         only_own = self._authorize(
-            Attributes(
-                user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, info.name
-            )
+            Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, info.name)
         )
         if kind is None:
             raise NotFound("the server could not find the requested resource")
@@ -122,9 +120,8 @@ class Dispatcher:
         verb = _VERBS.get(method, "")
         if not verb:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        if verb == "get" and (info.watch or "watch" in params) and not info.subresource:
-            if info.watch or params.flag("watch"):
-                return "watch"
+        if verb == "get" and not info.subresource and (info.watch or params.flag("watch")):
+            return "watch"
         if info.name:
             return verb
         return {"get": "list", "delete": "deletecollection"}.get(verb, verb)

@@ -38,6 +38,8 @@ class Health:
             failed = failed or problem is not None
             lines.append(f"[+]{check} ok" if problem is None else f"[-]{check} failed: {problem}")
         if failed:
-            return Response(500, "\n".join([*lines, f"{endpoint} check failed", ""]).encode(), "text/plain; charset=utf-8")
+            return Response(
+                500, "\n".join([*lines, f"{endpoint} check failed", ""]).encode(), "text/plain; charset=utf-8"
+            )
         text = "\n".join([*lines, f"{endpoint} check passed", ""]) if verbose else "ok"
         return Response(200, text.encode(), "text/plain; charset=utf-8")

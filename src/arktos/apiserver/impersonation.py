@@ -44,4 +44,6 @@ def _require(authorizer: Authorizer, user: User, resource: str, name: str, names
     group = "authentication.k8s.io" if resource == "uids" else ""
     attributes = Attributes(user, "impersonate", user.tenant, group, resource, "", namespace, name)
     if not authorizer.authorize(attributes).allowed:
-        raise Forbidden(f'{resource} "{name}" is forbidden: User "{user.name}" cannot impersonate resource "{resource}"')
+        raise Forbidden(
+            f'{resource} "{name}" is forbidden: User "{user.name}" cannot impersonate resource "{resource}"'
+        )

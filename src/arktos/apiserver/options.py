@@ -8,8 +8,8 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`store` is the embedded store's file. `client_ca_file` signs client certificates; `root_ca_file` is what workloads
-    shall trust (None: the client CA). `service_account_key_file` is the PEM private key that signs tokens."""
+    """`store` is the embedded store's file. `client_ca_file` signs client certificates; `root_ca_file` is what
+    workloads shall trust (None: the client CA). `service_account_key_file` is the PEM private key that signs tokens."""
 
     store: Path
     tls_cert_file: Path

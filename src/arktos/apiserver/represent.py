@@ -161,7 +161,10 @@ def _bookmark(kind: Kind, revision: int, ends: bool, name: str = "", api_version
 
 
 def _table_bookmark(kind: Kind, revision: int, ends: bool, version: str) -> bytes:
-    row = {"cells": [], "object": msgspec.Raw(_bookmark(kind, revision, ends, "PartialObjectMetadata", "meta.k8s.io/v1"))}
+    row = {
+        "cells": [],
+        "object": msgspec.Raw(_bookmark(kind, revision, ends, "PartialObjectMetadata", "meta.k8s.io/v1")),
+    }
     table = {
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",

@@ -45,7 +45,7 @@ def parse(path: str) -> RequestInfo:
         tenant = parts[2]
         if not tenant:
             raise BadRequest("the path names an empty tenant")
-        parts = [""] + parts[3:]
+        parts = ["", *parts[3:]]
     if len(parts) > 2 and parts[-1] == "":
         parts.pop()
     root = parts[1] if len(parts) > 1 else ""

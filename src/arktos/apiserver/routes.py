@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.call import Call
+from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.subresources.action import act
 from arktos.apiserver.subresources.binding import bind
 from arktos.apiserver.subresources.eviction import evict
 from arktos.apiserver.subresources.review import review
 from arktos.apiserver.subresources.scale import get_scale, patch_scale, update_scale
 from arktos.apiserver.subresources.token import request_token
-from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.verbs.create import create
 from arktos.apiserver.verbs.delete import delete, delete_collection
 from arktos.apiserver.verbs.get import get

@@ -52,7 +52,7 @@ class ApiServer:
         options.store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.store = open_store(options.store, indexed)
         await foundation.lay(self.store)
-        authority = (options.root_ca_file or options.client_ca_file)
+        authority = options.root_ca_file or options.client_ca_file
         sources: list[VirtualSource] = [
             builtin_roles.BuiltinRoles(self.store),
             SharedClasses(self.store),
@@ -61,9 +61,7 @@ class ApiServer:
         reader = Reader(self.store, sources)
         self.watches = WatchServer(reader)
         issuer = Issuer.from_file(options.service_account_key_file, options.service_account_issuer, self.store)
-        authenticator = Authenticator(
-            token_file=options.token_auth_file, issuer=issuer, store=self.store
-        )
+        authenticator = Authenticator(token_file=options.token_auth_file, issuer=issuer, store=self.store)
         authorizer = Authorizer(self.store, options.authorization_mode)
         writer = Writer(reader, admission_chain(self.store, authorizer, options))
         metrics = Metrics(self._gauges)

@@ -1,8 +1,9 @@
 """Service addresses and node ports: taken and given back inside the commit that writes the service.
 
-A taken address is a record of its own, `serviceips.internal` (or `nodeports.internal`), created under the precondition that it
-is absent: whoever loses a race draws again, and nothing is ever taken twice, on any engine. Addresses and ports are unique
-over all tenants, since nodes route for all of them.
+A taken address is a record of its own, `serviceips.internal` (or `nodeports.internal`), created under the precondition
+that it
+is absent: whoever loses a race draws again, and nothing is ever taken twice, on any engine. Addresses and ports are
+unique over all tenants, since nodes route for all of them.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class ServiceAllocation:
     def _families(self, service: Obj, spec: Obj, given: Sequence[str]) -> list[Network]:
         policy = spec.get("ipFamilyPolicy") or ("RequireDualStack" if len(given) > 1 else "SingleStack")
         if policy == "RequireDualStack" and len(self._ranges) < 2:
-            why = "Invalid value: \"RequireDualStack\": this cluster is not configured for dual-stack services"
+            why = 'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services'
             raise _invalid(service, "spec.ipFamilyPolicy", why)
         wanted = spec.get("ipFamilies") or []
         if given and given[0] and not wanted:
@@ -106,7 +107,8 @@ class ServiceAllocation:
             raise _invalid(service, field, f'Invalid value: "{text}": must be a valid IP address') from None
         if not any(address in network for network in self._ranges):
             listed = ", ".join(map(str, self._ranges))
-            why = f'Invalid value: "{text}": failed to allocate IP {text}: the provided IP is not in the valid range {listed}'
+            why = f'Invalid value: "{text}": failed to allocate IP {text}: '
+            why += f"the provided IP is not in the valid range {listed}"
             raise _invalid(service, field, why)
         if text not in held and self._store.get(_address_key(text)) is not None:
             why = f'Invalid value: "{text}": failed to allocate IP {text}: provided IP is already allocated'
@@ -161,7 +163,8 @@ class ServiceAllocation:
         low, high = self._ports
         field = f"spec.ports[{index}].nodePort"
         if not low <= number <= high:
-            why = f"Invalid value: {number}: provided port is not in the valid range. The range of valid ports is {low}-{high}"
+            why = f"Invalid value: {number}: provided port is not in the valid range. "
+            why += f"The range of valid ports is {low}-{high}"
             raise _invalid(service, field, why)
         if number not in held and self._store.get(_port_key(number)) is not None:
             raise _invalid(service, field, f"Invalid value: {number}: provided port is already allocated")

@@ -31,7 +31,8 @@ BOOKMARK_SECONDS = 60.0
 
 class Encoding(NamedTuple):
     """How a group writes events. `identity` is equal for equal encodings; `encode` makes the `object` of an event (the
-    flag: first of its stream); `bookmark` makes the object of a BOOKMARK at a revision (the flag: ends the initial events).
+    flag: first of its stream); `bookmark` makes the object of a BOOKMARK at a revision (the flag: ends the initial
+    events).
     """
 
     identity: tuple[object, ...]

@@ -4,7 +4,8 @@
     change   read -> change -> prepare -> default -> admit -> validate -> book fields -> encode -> commit(AtRevision)
 
 Everything about a kind comes from `model`; everything a commit depends on is checked inside it, so two writers never
-both believe the same thing free. A change without a resourceVersion is retried on the newest state when it loses a race.
+both believe the same thing free. A change without a resourceVersion is retried on the newest state when it loses a
+race.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ NAME_ATTEMPTS = 8
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
 Change = Callable[[Obj], Obj]
-"""From the object as it stands, in the version that the call speaks (a copy that may be changed), to what it shall be."""
+"""From the object as it stands, in the version that the call speaks (a copy that may be changed), to what it shall
+be."""
 
 
 def random_suffix(length: int = 5) -> str:
@@ -147,8 +149,8 @@ class Writer:
         raise busy(key)
 
     async def amend(self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = ()) -> Record:
-        """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy nor
-        admission nor validation looks at it. NotFound, and whatever `change` raises."""
+        """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy
+        nor admission nor validation looks at it. NotFound, and whatever `change` raises."""
         for _ in range(RETRIES):
             record = self.reader.store.get(key)
             if record is None:
@@ -279,7 +281,9 @@ def _raise_invalid(kind: Kind, obj: Obj, causes: Sequence[FieldError]) -> None:
 
 def _unrevisioned(put: Put) -> Record:
     """What a dry-run create would store: an object without a revision."""
-    return Record(put.key, 0, put.header, put.body.replace(SLOT + b'"', b"", 1).replace(b'"metadata":{,', b'"metadata":{', 1))
+    return Record(
+        put.key, 0, put.header, put.body.replace(SLOT + b'"', b"", 1).replace(b'"metadata":{,', b'"metadata":{', 1)
+    )
 
 
 def _at(revision: int, key: Key, header: Header, body: bytes) -> Record:

@@ -44,7 +44,8 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One supervised process. `after` are components that must be ready first; `port` serves its health over HTTP(S)."""
+    """One supervised process. `after` are components that must be ready first; `port` serves its health over
+    HTTP(S)."""
 
     name: str
     arguments: tuple[str, ...]

@@ -1,7 +1,8 @@
-"""Starts the supervisor again when it dies without having been asked to. A script of its own: `python -I -S keeper.py DIR`.
+"""Starts the supervisor again when it dies without having been asked to. A script of its own: `python -I -S keeper.py
+DIR`.
 
-It imports next to nothing, so that it costs a few MB. The supervisor removes its own record when it stops in good order;
-a record of a process that is gone means that it was killed.
+It imports next to nothing, so that it costs a few MB. The supervisor removes its own record when it stops in good
+order; a record of a process that is gone means that it was killed.
 """
 
 import json
@@ -13,7 +14,8 @@ import time
 
 
 def born(pid: int) -> int:
-    """A process's start time in ticks; 0 if it is gone. (`arktos.bootstrap.process` says the same with more imports.)"""
+    """A process's start time in ticks; 0 if it is gone. (`arktos.bootstrap.process` says the same with more
+    imports.)"""
     try:
         with open(f"/proc/{pid}/stat") as file:
             fields = file.read().rpartition(")")[2].split()

@@ -87,9 +87,7 @@ class Signer:
                 names.append(x509.DNSName(host))
         return self._leaf("arktos-apiserver", [], [], now, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
-    def client(
-        self, user: str, now: datetime.datetime, *, groups: Sequence[str] = (), tenant: str = ""
-    ) -> Pair:
+    def client(self, user: str, now: datetime.datetime, *, groups: Sequence[str] = (), tenant: str = "") -> Pair:
         """A client certificate: of a tenant (`groups` go to OU), else of `system` (`groups` go to O)."""
         organizations = [f"tenant:{tenant}"] if tenant else list(groups)
         units = list(groups) if tenant else []
@@ -119,9 +117,7 @@ class Signer:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

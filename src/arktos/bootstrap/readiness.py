@@ -5,8 +5,8 @@ from __future__ import annotations
 import http.client
 import ssl
 
-from arktos.bootstrap.components import Component, Settings, components
 from arktos.bootstrap.addresses import client_address
+from arktos.bootstrap.components import Component, Settings, components
 
 TIMEOUT = 2.0
 

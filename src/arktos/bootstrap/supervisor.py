@@ -1,8 +1,8 @@
 """Keeps the processes of one installation running: starts them, waits for them, starts again what died.
 
 The processes are recorded on disk and live in sessions of their own. A supervisor that comes after one that was killed
-adopts what still runs; nothing goes down with it. It watches by pidfd, so it also sees the end of processes that are not
-its children. `keeper`, one of the supervised processes, starts the supervisor again when that dies.
+adopts what still runs; nothing goes down with it. It watches by pidfd, so it also sees the end of processes that are
+not its children. `keeper`, one of the supervised processes, starts the supervisor again when that dies.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Locked(Exception):
 
 
 class Supervisor:
-    """Runs until stopped by SIGTERM or SIGINT. `kept`: have a keeper (not in the foreground, where somebody else is)."""
+    """Runs until stopped by SIGTERM or SIGINT. `kept`: have a keeper (not in the foreground, where somebody else
+    is)."""
 
     def __init__(self, settings: Settings, *, kept: bool) -> None:
         self.settings = settings
@@ -104,7 +105,8 @@ class Supervisor:
             await asyncio.sleep(delay)
 
     async def _stop_all(self) -> None:
-        """Stops the components in the reverse order of their start: nobody loses the server that it needs to stop well."""
+        """Stops the components in the reverse order of their start: nobody loses the server that it needs to stop
+        well."""
         layout = self.settings.layout
         keepers = [c for c in self._components if c.name == "keeper"]
         for component in [*keepers, *reversed([c for c in self._components if c.name != "keeper"])]:

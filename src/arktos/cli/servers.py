@@ -24,17 +24,35 @@ def _run(component: str, main: Coroutine[Any, Any, None]) -> None:
 @click.command()
 @click.option("--store", type=_FILE, required=True, help="File of the embedded store.")
 @click.option("--bind-address", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--secure-port", type=click.IntRange(0, 65535), default=6443, show_default=True, help="HTTPS port; 0 takes any.")
+@click.option(
+    "--secure-port", type=click.IntRange(0, 65535), default=6443, show_default=True, help="HTTPS port; 0 takes any."
+)
 @click.option("--tls-cert-file", type=_EXISTING, required=True, help="The server's certificate, PEM.")
 @click.option("--tls-private-key-file", type=_EXISTING, required=True, help="Its key, PEM.")
 @click.option("--client-ca-file", type=_EXISTING, help="CA whose client certificates are trusted, PEM.")
 @click.option("--root-ca-file", type=_EXISTING, help="CA that pods shall trust; the client CA by default.")
 @click.option("--token-auth-file", type=_EXISTING, help='Static tokens, a line each: token,user,uid,"groups",tenant.')
-@click.option("--service-account-key-file", type=_EXISTING, required=True, help="Private key that signs service-account tokens, PEM.")
-@click.option("--service-account-issuer", default="https://kubernetes.default.svc", show_default=True, help="Issuer named in tokens.")
+@click.option(
+    "--service-account-key-file",
+    type=_EXISTING,
+    required=True,
+    help="Private key that signs service-account tokens, PEM.",
+)
+@click.option(
+    "--service-account-issuer",
+    default="https://kubernetes.default.svc",
+    show_default=True,
+    help="Issuer named in tokens.",
+)
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True, help="Addresses for services.")
 @click.option("--authorization-mode", default="RBAC", show_default=True, help="RBAC, AlwaysAllow or AlwaysDeny.")
-@click.option("--max-request-bytes", type=click.IntRange(min=1024), default=3 << 20, show_default=True, help="Largest request body.")
+@click.option(
+    "--max-request-bytes",
+    type=click.IntRange(min=1024),
+    default=3 << 20,
+    show_default=True,
+    help="Largest request body.",
+)
 def apiserver(**options: Any) -> None:
     """Serve the API."""
     from arktos.apiserver.options import Options
@@ -45,7 +63,13 @@ def apiserver(**options: Any) -> None:
 
 @click.command()
 @click.option("--kubeconfig", type=_EXISTING, required=True, help="How to reach the API server.")
-@click.option("--controllers", "names", default="*", show_default=True, help="Comma list of controllers to run; `*` for all, `-name` to leave one out.")
+@click.option(
+    "--controllers",
+    "names",
+    default="*",
+    show_default=True,
+    help="Comma list of controllers to run; `*` for all, `-name` to leave one out.",
+)
 @click.option("--health-address", default="127.0.0.1", show_default=True, help="Where health and metrics are served.")
 @click.option("--health-port", type=click.IntRange(0, 65535), default=10257, show_default=True)
 def controllers(kubeconfig: Path, names: str, health_address: str, health_port: int) -> None:

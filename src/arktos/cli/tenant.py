@@ -32,7 +32,12 @@ def tenant() -> None:
 @tenant.command()
 @click.argument("name")
 @data_dir_option
-@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path), help="Where to write the kubeconfig of the tenant's admin.  [default: tenants/NAME.kubeconfig in the data directory]")
+@click.option(
+    "--kubeconfig",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Where to write the admin's kubeconfig.",
+    show_default="tenants/NAME.kubeconfig in the data directory",
+)
 def create(name: str, data_dir: Path, kubeconfig: Path | None) -> None:
     """Create a tenant, wait until it is ready, write its admin's kubeconfig."""
     settings = installed(data_dir)

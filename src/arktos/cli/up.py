@@ -24,11 +24,21 @@ POLL_SECONDS = 0.05
 
 @click.command()
 @data_dir_option
-@click.option("--port", type=click.IntRange(1, 65533), default=6443, show_default=True, help="Port of the API server; the next two serve health.")
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65533),
+    default=6443,
+    show_default=True,
+    help="Port of the API server; the next two serve health.",
+)
 @click.option("--bind-address", default="127.0.0.1", show_default=True, help="Address that the API server listens on.")
 @click.option("--no-node", is_flag=True, help="Control plane only: nothing runs pods on this machine.")
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True, help="Addresses for services.")
-@click.option("--token-auth-file", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Static tokens: token,user,uid,\"groups\",tenant.")
+@click.option(
+    "--token-auth-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help='Static tokens: token,user,uid,"groups",tenant.',
+)
 @click.option("--authorization-mode", default="RBAC", show_default=True)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for init systems that supervise.")
 def up(
@@ -119,7 +129,8 @@ def _already_up(wanted: Settings) -> None:
     running = Settings.load(wanted.layout)
     if running != wanted:
         raise click.ClickException(
-            f"a system with other settings runs in {wanted.data_dir}; `arktos down --data-dir {wanted.data_dir}` stops it"
+            f"a system with other settings runs in {wanted.data_dir}; "
+            f"`arktos down --data-dir {wanted.data_dir}` stops it"
         )
     _wait_ready(wanted)
     click.echo("Arktos is up already.")

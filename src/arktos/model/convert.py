@@ -1,4 +1,5 @@
-"""Conversion between served versions of one resource. Pure; what one version cannot say is kept in annotations, as upstream.
+"""Conversion between served versions of one resource. Pure; what one version cannot say is kept in annotations, as
+upstream.
 
 Only events (core/v1 is stored) and horizontal pod autoscalers (autoscaling/v2 is stored) have more than one version.
 """

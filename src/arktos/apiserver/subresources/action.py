@@ -5,8 +5,8 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, key_of
-from arktos.apiserver.writes import Writer, random_suffix
 from arktos.apiserver.subresources.kinds import CUSTOM_ACTION
+from arktos.apiserver.writes import Writer, random_suffix
 from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import BadRequest, FieldError, invalid, not_found
@@ -72,5 +72,3 @@ async def act(call: Call, writer: Writer) -> Response:
 def locate_action(call: Call, action: Obj) -> None:
     """Puts the Action beside its pod. The call's path names the pod, not the Action."""
     action["metadata"] |= {"namespace": call.info.namespace, "tenant": call.tenant}
-
-

@@ -5,9 +5,9 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps, key_of, stamp
+from arktos.apiserver.subresources.kinds import BINDING
 from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.writes import Writer
-from arktos.apiserver.subresources.kinds import BINDING
 from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import FieldError, conflict, invalid
@@ -43,9 +43,15 @@ def _bound(key: Key, pod: Obj, binding: Obj, node: str, now: float) -> Obj:
     meta, spec = pod["metadata"], pod["spec"]
     wanted = binding["metadata"]
     if wanted.get("uid") and wanted["uid"] != meta["uid"]:
-        raise conflict(key.resource, key.name, f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {meta['uid']}")
+        raise conflict(
+            key.resource,
+            key.name,
+            f"Precondition failed: UID in precondition: {wanted['uid']}, UID in object meta: {meta['uid']}",
+        )
     if wanted.get("resourceVersion") and wanted["resourceVersion"] != meta["resourceVersion"]:
-        raise conflict(key.resource, key.name, "the object has been modified; please apply your changes to the latest version")
+        raise conflict(
+            key.resource, key.name, "the object has been modified; please apply your changes to the latest version"
+        )
     if "deletionTimestamp" in meta:
         raise conflict(key.resource, key.name, f"pod {key.name} is being deleted, cannot be assigned to a host")
     if spec.get("nodeName"):
@@ -60,5 +66,3 @@ def _bound(key: Key, pod: Obj, binding: Obj, node: str, now: float) -> Obj:
     scheduled = {"type": "PodScheduled", "status": "True", "lastTransitionTime": stamp(now)}
     status["conditions"] = [*conditions, scheduled]
     return pod
-
-

@@ -5,10 +5,10 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, key_of, stamp
+from arktos.apiserver.subresources.kinds import EVICTION
 from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.verbs.delete import DeleteOptions, remove
 from arktos.apiserver.writes import Writer
-from arktos.apiserver.subresources.kinds import EVICTION
 from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.selectors import from_label_selector
@@ -39,7 +39,9 @@ async def evict(call: Call, writer: Writer) -> Response:
     if not _is_finished(pod):
         await _spend_budget(call, writer, record, options.dry_run)
     await remove(call, writer, key, options)
-    return Response(201, dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}))
+    return Response(
+        201, dumps({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+    )
 
 
 def _is_finished(pod: Obj) -> bool:
@@ -57,7 +59,9 @@ async def _spend_budget(call: Call, writer: Writer, pod: Record, dry_run: bool) 
         if selector is not None and _covers(selector, pod):
             covering.append(record)
     if len(covering) > 1:
-        raise InternalError("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.")
+        raise InternalError(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+        )
     for record in covering:
         if dry_run:
             _spent(decode(record), pod.key.name, writer.clock())
@@ -79,7 +83,11 @@ def _spent(budget: Obj, pod: str, now: float) -> Obj:
     elif allowed < 0:
         raise conflict("poddisruptionbudgets.policy", meta["name"], "pdb disruptions allowed is negative")
     elif len(status.get("disruptedPods") or {}) > 2000:
-        raise conflict("poddisruptionbudgets.policy", meta["name"], "DisruptedPods map too big - too many evictions not confirmed by PDB controller")
+        raise conflict(
+            "poddisruptionbudgets.policy",
+            meta["name"],
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        )
     elif allowed == 0:
         error = TooManyRequests("Cannot evict pod as it would violate the pod's disruption budget.")
         needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from arktos.apiserver import bodies
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, loads
+from arktos.apiserver.subresources.kinds import SCALE
 from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.verbs.patch import patcher_of
 from arktos.apiserver.writes import Writer
-from arktos.apiserver.subresources.kinds import SCALE
-from arktos.model import registry, scale
-from arktos.model.kinds import Kind, Obj
+from arktos.model import scale
+from arktos.model.kinds import Obj
 from arktos.model.status import UnsupportedMediaType, not_found
 from arktos.wire.http import Response
 from arktos.wire.mediatype import content_type

@@ -6,10 +6,9 @@ from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.reader import Reader
-from arktos.apiserver.tokenrequests import token_request
 from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.subresources.kinds import TOKEN_REQUEST
-from arktos.model import registry
+from arktos.apiserver.tokenrequests import token_request
 from arktos.wire.http import Reply, Response
 
 

@@ -19,8 +19,8 @@ async def create(call: Call, writer: Writer) -> Response:
 
 
 def locate(call: Call, kind: Kind, obj: Obj) -> None:
-    """Reconciles the body's tenant, namespace and name with the request's: missing ones are filled in, others must agree
-    (BadRequest, ARKTOS 1.6). Kinds without a tenant or namespace lose theirs."""
+    """Reconciles the body's tenant, namespace and name with the request's: missing ones are filled in, others must
+    agree (BadRequest, ARKTOS 1.6). Kinds without a tenant or namespace lose theirs."""
     if call.tenant == ALL_TENANTS and kind.scope is not Scope.CLUSTER:
         raise BadRequest("writes name one tenant; 'all' is for list and watch")
     meta = obj.get("metadata")
@@ -40,16 +40,14 @@ def locate(call: Call, kind: Kind, obj: Obj) -> None:
             raise BadRequest("an empty namespace may not be set during creation")
         if meta.setdefault("namespace", call.info.namespace) != call.info.namespace:
             if meta["namespace"]:
-                raise BadRequest("the namespace of the provided object does not match the namespace sent on the request")
+                raise BadRequest(
+                    "the namespace of the provided object does not match the namespace sent on the request"
+                )
             meta["namespace"] = call.info.namespace
     else:
         meta.pop("namespace", None)
     named = call.info.name
     if named and meta.setdefault("name", named) != named:
         if meta["name"]:
-            raise BadRequest(
-                f"the name of the object ({meta['name']}) does not match the name on the URL ({named})"
-            )
+            raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({named})")
         meta["name"] = named
-
-

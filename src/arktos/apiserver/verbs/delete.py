@@ -28,7 +28,15 @@ _OURS = frozenset(_FINALIZER.values())
 DEFAULT_GRACE = 30
 
 RETURNS_OBJECT = frozenset(
-    {"pods", "services", "serviceaccounts", "podtemplates", "persistentvolumes", "persistentvolumeclaims", "resourcequotas"}
+    {
+        "pods",
+        "services",
+        "serviceaccounts",
+        "podtemplates",
+        "persistentvolumes",
+        "persistentvolumeclaims",
+        "resourcequotas",
+    }
 )
 """Resources whose DELETE answers the object that went, as upstream (others answer a Status)."""
 
@@ -150,8 +158,8 @@ def _check(key: Key, obj: Obj, options: DeleteOptions) -> None:
         why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta.get('uid', '')}). "
         raise conflict(key.resource, key.name, why + "The object might have been deleted and then recreated")
     if options.revision and options.revision != meta.get("resourceVersion"):
-        why = f"the ResourceVersion in the precondition ({options.revision}) does not match the ResourceVersion in record "
-        why += f"({meta.get('resourceVersion', '')}). The object might have been modified"
+        why = f"the ResourceVersion in the precondition ({options.revision}) does not match "
+        why += f"the ResourceVersion in record ({meta.get('resourceVersion', '')}). The object might have been modified"
         raise conflict(key.resource, key.name, why)
 
 

@@ -11,7 +11,9 @@ def parse_revision(text: str) -> int:
     if not text or text == "0":
         return 0
     if not text.isascii() or not text.isdigit():
-        cause = FieldError("resourceVersion", "FieldValueInvalid", f'Invalid value: "{text}": must be an unsigned integer')
+        cause = FieldError(
+            "resourceVersion", "FieldValueInvalid", f'Invalid value: "{text}": must be an unsigned integer'
+        )
         raise Invalid(f"resourceVersion: {cause.message}", causes=[cause])
     return int(text)
 
@@ -26,6 +28,4 @@ def require_reached(reader: Reader, text: str) -> int:
 
 def too_large(asked: int, current: int) -> Timeout:
     cause = FieldError("", "ResourceVersionTooLarge", "Too large resource version")
-    return Timeout(
-        f"Too large resource version: {asked}, current: {current}", kind="", causes=[cause], retry_after=1
-    )
+    return Timeout(f"Too large resource version: {asked}, current: {current}", kind="", causes=[cause], retry_after=1)

@@ -27,7 +27,8 @@ def selector_of(call: Call) -> Selector | None:
 
 
 def query_of(call: Call) -> Query:
-    """The store query of a LIST, WATCH or deletecollection. A name in the path (a watch of one object) is a selector."""
+    """The store query of a LIST, WATCH or deletecollection. A name in the path (a watch of one object) is a
+    selector."""
     selector = selector_of(call)
     if call.info.name:
         named = f"metadata.name={call.info.name}"
@@ -40,7 +41,10 @@ def query_of(call: Call) -> Query:
         )
     namespaced = call.kind.scope is Scope.NAMESPACE
     return Query(
-        storage_kind(call.kind).resource, call.query_tenant, call.info.namespace or None if namespaced else None, selector
+        storage_kind(call.kind).resource,
+        call.query_tenant,
+        call.info.namespace or None if namespaced else None,
+        selector,
     )
 
 
@@ -102,10 +106,15 @@ class ExpiredContinue(Expired):
 
     def __init__(self, token: str) -> None:
         super().__init__(
-            "The provided continue parameter is too old to display a consistent list result: start a new list, or go on "
-            "with the token in this response and accept that the rest shows a newer state."
-        )
-        self._token = token
+            "The provided continue parameter is too old to display a consistent list result: start a new list, or
+            go
+           
+            on " "with the token in this
+            response and accept that the rest shows a newer state."
+      
+       
+        ) self._token =
+        token
 
     def status(self) -> dict[str, object]:
         status = super().status()

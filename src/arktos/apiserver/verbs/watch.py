@@ -58,18 +58,23 @@ def _is_watch_list(call: Call, bookmarks: bool) -> bool:
     match = params.get("resourceVersionMatch", "")
     if "sendInitialEvents" not in params:
         if match:
-            raise _refused("resourceVersionMatch", "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided")
+            raise _refused(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
+            )
         return False
     wanted = params.flag("sendInitialEvents")
     if match != "NotOlderThan":
-        raise _refused("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan")
+        raise _refused(
+            "resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        )
     if wanted and not bookmarks:
-        raise _refused("allowWatchBookmarks", "sendInitialEvents is forbidden for watch unless allowWatchBookmarks is set")
+        raise _refused(
+            "allowWatchBookmarks", "sendInitialEvents is forbidden for watch unless allowWatchBookmarks is set"
+        )
     return wanted
 
 
 def _refused(field: str, why: str) -> Invalid:
     cause = FieldError(field, "FieldValueForbidden", f"Forbidden: {why}")
     return Invalid(f"ListOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
-
-
