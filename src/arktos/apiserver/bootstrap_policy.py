@@ -191,17 +191,9 @@ _CONTROLLER_MANAGER = (
     on(
         "core",
         "configmaps endpoints namespaces persistentvolumeclaims persistentvolumes pods podtemplates "
-        "replicationcontrollers resourcequotas secrets serviceaccounts serviceaccounts/token
-        services
-       
-        pods/eviction
-     
-      
-       
-     
-      
-       
-        actions", "create",
+        "replicationcontrollers resourcequotas secrets serviceaccounts serviceaccounts/token services pods/eviction "
+        "actions",
+        "create",
     ),
     on("apps", "controllerrevisions replicasets", "create"),
     on("batch", "jobs", "create"),

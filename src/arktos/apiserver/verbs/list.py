@@ -106,15 +106,10 @@ class ExpiredContinue(Expired):
 
     def __init__(self, token: str) -> None:
         super().__init__(
-            "The provided continue parameter is too old to display a consistent list result: start a new list, or
-            go
-           
-            on " "with the token in this
-            response and accept that the rest shows a newer state."
-      
-       
-        ) self._token =
-        token
+            "The provided continue parameter is too old to display a consistent list result: start a new list, or go "
+            "on with the token in this response and accept that the rest shows a newer state."
+        )
+        self._token = token
 
     def status(self) -> dict[str, object]:
         status = super().status()
