@@ -8,8 +8,6 @@ import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import structlog
-
 from arktos.apiserver import admission_serviceaccount, builtin_roles, escalation, foundation
 from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.authn import Authenticator
@@ -29,10 +27,11 @@ from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.writes import Writer, random_suffix
 from arktos.model import registry
 from arktos.store.embedded import EmbeddedStore, open_store
+from arktos.wire import logs
 from arktos.wire.http_server import Limits, Server, serve
 from arktos.wire.tls import server_context
 
-log = structlog.get_logger()
+log = logs.get_logger(__name__)
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 

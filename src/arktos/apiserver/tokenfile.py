@@ -14,15 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import structlog
-
 from arktos.apiserver.identity import User
 from arktos.apiserver.membership import authenticated, is_tenant_name
 from arktos.model.kinds import SYSTEM_TENANT
+from arktos.wire import logs
 
 _LOOK_AGAIN = 5.0
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class BadTokenFile(ValueError):

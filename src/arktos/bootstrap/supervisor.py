@@ -15,12 +15,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import structlog
-
 from arktos.bootstrap.components import Component, Settings, components
 from arktos.bootstrap.process import Process, born, reap, record, recorded, spawn
+from arktos.wire import logs
 
-log = structlog.get_logger()
+log = logs.get_logger(__name__)
 
 FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0
 """Seconds before a process that died is started again; doubled each time, forgotten after `CALM` seconds of life."""

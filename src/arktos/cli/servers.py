@@ -15,7 +15,7 @@ _EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 def _run(component: str, main: Coroutine[Any, Any, None]) -> None:
     import uvloop
 
-    from arktos.cli.logs import configure
+    from arktos.wire.logs import configure
 
     configure(component)
     uvloop.run(main)

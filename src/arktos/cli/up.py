@@ -116,7 +116,7 @@ def _leftovers(settings: Settings) -> bool:
 
 def _supervise(settings: Settings, *, kept: bool) -> None:
     from arktos.bootstrap.supervisor import Locked, Supervisor
-    from arktos.cli.logs import configure
+    from arktos.wire.logs import configure
 
     configure("supervisor")
     try:

@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Self
 
-import structlog
-
 from arktos.client.cached import Cached, ObjectKey
 from arktos.client.errors import ConnectionFailed
 from arktos.client.informer import Informer
 from arktos.client.workqueue import QueueMetrics, WorkQueue, run
 from arktos.model.status import ApiError, Conflict
+from arktos.wire import logs
 
 Key = ObjectKey
 """(tenant, namespace, name): what `reconcile` gets."""
@@ -20,7 +19,7 @@ Reconcile = Callable[[Key], Awaitable[float | None]]
 MapFn = Callable[[Cached], Iterable[Key]]
 Predicate = Callable[[Cached | None, Cached | None], bool]
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class Retry(Exception):

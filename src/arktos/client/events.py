@@ -14,8 +14,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
-import structlog
-
 from arktos.client.cached import Cached
 from arktos.client.client import Client
 from arktos.client.errors import ConnectionFailed
@@ -25,13 +23,14 @@ from arktos.client.workqueue import WorkQueue, run
 from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import ApiError, InternalError, NotFound, ServiceUnavailable, Timeout, TooManyRequests
+from arktos.wire import logs
 
 EVENT = registry.by_resource("events")
 _SENDERS = 4
 _TRIES = 6
 _LAST_WORDS = 2.0
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 def reference(about: Obj | Cached) -> Reference:

@@ -11,7 +11,6 @@ import random
 from collections.abc import Callable, Mapping
 
 import msgspec
-import structlog
 
 from arktos.client.cache import Cache, Change, IndexFn
 from arktos.client.cached import Cached, trimmed
@@ -21,12 +20,13 @@ from arktos.client.ratelimit import Backoff
 from arktos.client.reflector import Ask, Reflector
 from arktos.model.kinds import ALL_TENANTS, Kind, Scope
 from arktos.model.status import ApiError, Expired, InternalError
+from arktos.wire import logs
 
 __all__ = ["Handler", "IndexFn", "Informer", "Informers"]
 
 Handler = Callable[[Cached | None, Cached | None], None]
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 _WATCH_SECONDS = (300.0, 600.0)
 _HEALTHY = 5.0
 """Seconds after which a watch counts as good, even if nothing came: its end needs no back-off."""

@@ -14,18 +14,17 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-import structlog
-
 from arktos.client.client import Client
 from arktos.client.errors import ConnectionFailed
 from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import AlreadyExists, ApiError, Conflict, NotFound
+from arktos.wire import logs
 
 LEASE = registry.by_resource("leases.coordination.k8s.io")
 _RELEASE_SECONDS = 2.0
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 class LeadershipLost(Exception):

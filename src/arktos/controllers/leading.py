@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-import structlog
-
 from arktos.client import Client, Leadership, LeadershipLost
 from arktos.controllers.context import Unit
 from arktos.controllers.metrics import Metrics
 from arktos.model.kinds import SYSTEM_TENANT
+from arktos.wire import logs
 
 NAMESPACE = "kube-system"
 DURATION, RENEW, RETRY = 15.0, 10.0, 2.0
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 
 def lease_name(controller: str) -> str:
