@@ -1,9 +1,9 @@
 """The scheduler: which node runs a pod, be its workload containers or a virtual machine. One for all tenants.
 
-Owns: the picture of nodes and pods as columns (`nodes`, `tallies`, `cluster`), what a pod demands (`terms`, `templates`,
-`pods`), filters and scores (`standing`, `affinity`, `spread`, `volumes`), the plan for one pod (`planning`,
-`preemption`), the order in which pods are tried (`queue`) and the pure core of it all (`engine`). Around that core the
-process: `service` feeds events in and carries decisions out (`binding`, `verdicts`), `process` is what the command runs.
+Owns: the picture of nodes and pods as columns (`nodes`, `tallies`, `cluster`), what a pod demands (`terms`,
+`templates`, `pods`), filters and scores (`standing`, `affinity`, `spread`, `volumes`), the plan (`planning`,
+`preemption`), the order in which pods are tried (`queue`) and the pure core of it all (`engine`). Around that core:
+`service` feeds events in, `binding` and `verdicts` carry decisions out, `process` is what the command runs.
 
 Invariants: no node gets more than it has, whatever order events come in: a plan is made and its pod booked (assumed) in
 one step of the loop, against the newest state. Same events, same times, same seed: same decisions. Pods of different

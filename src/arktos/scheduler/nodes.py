@@ -1,12 +1,13 @@
-"""Nodes as columns: one slot per node, one numpy array per fact. What changed is logged, so that readers catch up cheaply.
+"""Nodes as columns: one slot per node, one numpy array per fact. Changes are logged: readers catch up cheaply.
 
-The columns are the newest state itself, not a copy: they change on the event loop only, between two plans, so a plan sees
-one state from its begin to its end, which is all that a snapshot is for.
+The columns are the newest state itself, not a copy: they change on the event loop only, between two plans, so a plan
+sees one state from its begin to its end, which is all that a snapshot is for.
 """
 
 from __future__ import annotations
 
 import random
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.int32]
 Slots = npt.NDArray[np.intp]
+T = TypeVar("T", bound=np.generic)
 
 CPU, MEMORY, PODS = 0, 1, 3
 _FIRST = ("cpu", "memory", "ephemeral-storage", "pods")
@@ -246,7 +248,7 @@ class Nodes:
             column.ids = extended(column.ids, self.capacity)
 
 
-def extended(array: npt.NDArray[np.generic], length: int) -> npt.NDArray[np.generic]:  # type: ignore[type-var]
+def extended(array: npt.NDArray[T], length: int) -> npt.NDArray[T]:
     """The array with zeros up to `length`."""
     longer = np.zeros(length, array.dtype)
     longer[: len(array)] = array

@@ -1,4 +1,4 @@
-"""A plan for one pod: the node to run it on, or why there is none and what preemption could do. Filters, then scores."""
+"""A plan for one pod: the node to run it on, or why there is none. Filters, then scores."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def _stays(one: Pod, pod: Pod, slot: int, cluster: Cluster, planner: Planner, su
 
 
 def _best(found: list[Preemption]) -> Preemption:
-    """Kubernetes' order: budgets, the highest priority that must go, the sum of priorities, how many, who is youngest."""
+    """Kubernetes' order: budgets, highest priority that must go, sum of priorities, how many, who is youngest."""
 
     def cost(candidate: Preemption) -> tuple[int, int, int, int]:
         priorities = [victim.priority for victim in candidate.victims]

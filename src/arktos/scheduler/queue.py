@@ -1,4 +1,4 @@
-"""The order in which pods are tried: active, backing off after a failure, or unschedulable until something changes. Pure.
+"""The order in which pods are tried: active, backing off, or unschedulable until something changes. Pure.
 
 Times are any monotonic clock's, in seconds. Of the active, the highest priority goes first, then the longest waiting.
 """

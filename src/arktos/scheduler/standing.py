@@ -112,9 +112,8 @@ class Standing:
         codes[~runs[at]] = RUNTIME
         codes[~nodes.alive[at]] = ABSENT
         self.codes[at] = codes
-        for weight, term in template.node_preferences:
-            if term.labels or term.fields:
-                self.preference[at] = 0
+        if template.node_preferences:
+            self.preference[at] = 0
         for weight, term in template.node_preferences:
             if term.labels or term.fields:
                 self.preference[at] += weight * self._term(term, at)
@@ -212,9 +211,11 @@ def matching(requirement: Requirement, nodes: Nodes, at: Slots) -> Bools:
     ids = column.ids[at]
     match operator:
         case "Exists":
-            return ids != 0
+            there: Bools = ids != 0
+            return there
         case "DoesNotExist":
-            return ids == 0
+            missing: Bools = ids == 0
+            return missing
         case "Gt" | "Lt":
             passing = np.array([_beyond(value, operator, values) for value in column.values], np.bool_)
             passing[0] = False

@@ -1,4 +1,4 @@
-"""How many pods of a sort are where: per node, and per value of the topology labels that are asked for. Kept up pod by pod.
+"""How many pods of a sort are where: per node, and per value of those topology labels that are asked for.
 
 Two sorts of tally. A *selection* counts placed pods that some selector means (affinity of a pod to place, spread). A
 *burden* counts placed pods that carry a term (their anti-affinity, preferences) which a pod to place may be meant by.
@@ -31,13 +31,13 @@ class Tally:
 
     def add(self, slot: int, amount: int) -> None:
         if slot >= len(self.per_node):
-            self.per_node = extended(self.per_node, self._nodes.capacity)  # type: ignore[assignment]
+            self.per_node = extended(self.per_node, self._nodes.capacity)
         self.per_node[slot] += amount
         self.total += amount
         for key, counts in self._by_value.items():
             value = self._nodes.column(key).ids[slot]
             if value >= len(counts):
-                counts = self._by_value[key] = extended(counts, 2 * int(value) + 2)  # type: ignore[assignment]
+                counts = self._by_value[key] = extended(counts, 2 * int(value) + 2)
             if value:
                 counts[value] += amount
 
@@ -57,7 +57,7 @@ class Tally:
     def over(self) -> Ints:
         """Counts per slot, for all slots there are."""
         if len(self.per_node) < self._nodes.capacity:
-            self.per_node = extended(self.per_node, self._nodes.capacity)  # type: ignore[assignment]
+            self.per_node = extended(self.per_node, self._nodes.capacity)
         return self.per_node
 
     def _counted(self, key: str) -> Ints:

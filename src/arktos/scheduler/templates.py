@@ -1,4 +1,4 @@
-"""Templates: what the pods of one set have in common for scheduling. Equal pods share one, and so all that is known of it."""
+"""Templates: what the pods of one set have in common. Equal pods share one, and so all that is known of it."""
 
 from __future__ import annotations
 

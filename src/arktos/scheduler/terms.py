@@ -1,4 +1,4 @@
-"""What pods ask of nodes and of other pods: selector terms, tolerations, spread constraints. Parsed once, hashable. Pure."""
+"""What pods ask of nodes and of other pods: selectors, tolerations, spread constraints. Parsed once, hashable."""
 
 from __future__ import annotations
 
