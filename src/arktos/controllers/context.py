@@ -16,7 +16,6 @@ from arktos.model.kinds import Kind, Scope
 FULL = frozenset(
     {
         "deployments.apps",
-        "leases.coordination.k8s.io",
         "namespaces",
         "nodes",
         "pods",

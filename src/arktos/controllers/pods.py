@@ -48,6 +48,11 @@ class _Pod(msgspec.Struct, frozen=True, gc=False):
     status: _Status = _Status()
 
 
+class _OnNode(msgspec.Struct, frozen=True, gc=False):
+    spec: _Spec = _Spec()
+
+
+_ON_NODE = msgspec.json.Decoder(_OnNode)
 _DECODER = msgspec.json.Decoder(_Pod)
 
 
@@ -101,6 +106,12 @@ def view(cached: Cached) -> PodView:
         max((c.restart_count for c in pod.status.container_statuses or ()), default=0),
         deletion_cost(pod.metadata.annotations),
     )
+
+
+def by_node(cached: Cached) -> Iterable[str]:
+    """Index values: the node that a pod is bound to."""
+    name = cached.decode(_ON_NODE).spec.node_name
+    return (name,) if name else ()
 
 
 def _unix(text: str | None) -> float:
