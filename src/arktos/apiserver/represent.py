@@ -20,6 +20,9 @@ from arktos.model.status import BadRequest
 from arktos.store.records import Key, Page, Record
 from arktos.wire.http import Response
 
+PART = 16
+"""Items of a list that are written in one piece."""
+
 _PARTIAL = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
 FORMS = _PARTIAL | {"Table"}
 """What objects can be served as, besides themselves."""
@@ -79,10 +82,21 @@ def many(call: Call, page: Page) -> Response:
     if wanted in _PARTIAL:
         bodies = [tables.partial_object(record) for record in page.records]
         head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", page, token)
-        return Response(200, b"".join((head, b",".join(bodies), b"]}")))
+        return Response(200, _items(head, bodies))
     bodies = [r.body for r in page.records] if not call.kind.storage else [body(call, r) for r in page.records]
     head = _list_head(call.kind.list_kind, call.kind.api_version, page, token)
-    return Response(200, b"".join((head, b",".join(bodies), b"]}")))
+    return Response(200, _items(head, bodies))
+
+
+def _items(head: bytes, bodies: Sequence[bytes]) -> list[bytes]:
+    """A list in parts of a few dozen KB: the whole is never in one piece."""
+    parts = [head]
+    for start in range(0, len(bodies), PART):
+        if start:
+            parts.append(b",")
+        parts.append(b",".join(bodies[start : start + PART]))
+    parts.append(b"]}")
+    return parts
 
 
 def _list_head(kind: str, api_version: str, page: Page, token: str) -> bytes:

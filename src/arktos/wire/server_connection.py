@@ -13,7 +13,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from time import perf_counter
 from typing import cast
 
@@ -28,6 +28,7 @@ from arktos.wire.server_stream import StreamChannel
 log = logging.getLogger("arktos.wire")
 
 _JOINED = 64 * 1024
+_SLICE = 1 << 15
 """Bodies up to this many bytes are sent in one piece with their head; above, copying costs more than a second piece."""
 _TURN = 32
 """Requests of one peer that are answered before others get their turn."""
@@ -350,14 +351,22 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         head = self._head(response, size, more)
         if status in _BODILESS or (request is not None and request.method == "HEAD"):
             self.transport.write(head)
-        elif type(body) is bytes:
-            if size <= _JOINED:
-                self.transport.write(head + body)
-            else:
-                self.transport.writelines((head, body))
+        elif size <= _JOINED:
+            self.transport.write(head + (body if type(body) is bytes else b"".join(cast("Sequence[bytes]", body))))
         else:
-            self.transport.write(b"".join((head, *cast(tuple[bytes, ...], body))))
+            self.transport.write(head)
+            self._write_large((body,) if type(body) is bytes else cast("Sequence[bytes]", body))
         self._finish(status, size)
+
+    def _write_large(self, parts: Sequence[bytes]) -> None:
+        """Writes in slices: TLS buffers a write whole, and large fresh buffers cost more than encrypting into them."""
+        for part in parts:
+            if len(part) <= 2 * _SLICE:
+                self.transport.write(part)
+                continue
+            view = memoryview(part)
+            for start in range(0, len(view), _SLICE):
+                self.transport.write(view[start : start + _SLICE])
 
     def _head(self, response: Response, size: int, more: bytes) -> bytes:
         status = response.status
