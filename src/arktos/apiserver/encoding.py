@@ -6,6 +6,8 @@ occurrence of the slot (`store.records.SLOT`) is the object's own revision whate
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from arktos.model import dates, registry
@@ -73,4 +75,9 @@ def loads(data: bytes) -> Obj:
 
 def stamp(now: float) -> str:
     """A unix time as metadata holds it: RFC 3339, UTC, whole seconds."""
-    return dates.rfc3339(dates.from_unix(now))
+    return _stamp(int(now))
+
+
+@lru_cache(maxsize=16)
+def _stamp(second: int) -> str:
+    return dates.rfc3339(dates.from_unix(second))

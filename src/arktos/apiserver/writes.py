@@ -10,7 +10,7 @@ race.
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -53,7 +53,8 @@ be."""
 
 
 def random_suffix(length: int = 5) -> str:
-    return "".join(secrets.choice(_SUFFIX) for _ in range(length))
+    """Letters for a name: unlikely to be taken, no secret."""
+    return "".join(random.choices(_SUFFIX, k=length))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class Writer:
             obj,
             uid=str(uuid.uuid4()),
             now=stamp(now),
-            suffix=random_suffix(),
+            suffix=random_suffix() if obj["metadata"].get("generateName") else "",
             tenant=key.tenant,
             namespace=key.namespace,
         )
