@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from arktos.apiserver.encoding import loads
@@ -21,6 +22,7 @@ from arktos.store.records import (
     Live,
     Precondition,
     PreconditionFailed,
+    Query,
     Record,
     Store,
     StoreUnavailable,
@@ -41,6 +43,29 @@ async def commit(
         raise refused(failed, writes[0].key) from failed
     except StoreUnavailable as error:
         raise unavailable(error) from error
+
+
+SEEN_SECONDS = 2.0
+"""How long to wait for a write that was accepted before ours: it is durable by then, or it has failed."""
+
+
+async def seen(store: Store, record: Record | None) -> None:
+    """Returns when readers see `record` or what came after it. A precondition is checked against what has been
+    accepted, which readers see once it is durable: who read again at once would read the same."""
+    if record is None or store.revision >= record.revision:
+        return
+    shown = asyncio.get_running_loop().create_future()
+    key, wanted = record.key, record.revision
+
+    def note(_: object, revision: int) -> None:
+        if revision >= wanted and not shown.done():
+            shown.set_result(None)
+
+    subscription = store.subscribe(Query(key.resource, key.tenant, key.namespace or None), note)
+    try:
+        await asyncio.wait({shown}, timeout=SEEN_SECONDS)
+    finally:
+        subscription.close()
 
 
 def unavailable(error: StoreUnavailable) -> ServiceUnavailable:

@@ -23,6 +23,7 @@ from arktos.apiserver.verbs.list import list_objects
 from arktos.apiserver.verbs.watch import watch
 from arktos.apiserver.watching import WatchServer
 from arktos.model import registry
+from arktos.model.kinds import Kind, Scope
 from arktos.model.status import MethodNotAllowed, NotAcceptable, NotFound, Unauthorized
 from arktos.wire.http import Reply, Request
 from arktos.wire.mediatype import negotiate
@@ -31,6 +32,9 @@ PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
 """Paths that need no credential (`system:public-info-viewer` upstream)."""
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+
+_NAMED_OR_NOT = frozenset({"create", "update", "patch"})
+"""Verbs of methods that go to a collection or to an object, never to either."""
 
 
 def is_public(path: str) -> bool:
@@ -95,6 +99,7 @@ class Dispatcher:
         )
         if kind is None:
             raise NotFound("the server could not find the requested resource")
+        _check_place(kind, info, verb)
         if only_own:
             mine = f"metadata.name={tenant}"
             fields = params.get("fieldSelector", "")
@@ -132,3 +137,20 @@ class Dispatcher:
         if not decision.allowed:
             raise refusal(attributes)
         return decision.only_own
+
+
+def _check_place(kind: Kind, info: RequestInfo, verb: str) -> None:
+    """NotFound or MethodNotAllowed for paths that no object or collection has: a namespace around what has none (whose
+    roles would otherwise decide about it), an object of a namespace without one, a method of the other kind of path."""
+    if kind.scope is Scope.NAMESPACE:
+        misplaced = bool(info.name) and not info.namespace
+        allowed = bool(info.namespace) or verb in {"list", "watch"}
+    else:
+        misplaced = bool(info.namespace) and not (kind.resource == "namespaces" and info.name == info.namespace)
+        allowed = True
+    if misplaced:
+        raise NotFound("the server could not find the requested resource")
+    if not info.subresource:
+        allowed = allowed and bool(info.name) != (verb == "create") if verb in _NAMED_OR_NOT else allowed
+    if not allowed:
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")

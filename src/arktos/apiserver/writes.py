@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from arktos.apiserver import versions
 from arktos.apiserver.admission import Admission, Attempt
 from arktos.apiserver.call import Call
-from arktos.apiserver.commits import commit, refused
+from arktos.apiserver.commits import commit, refused, seen
 from arktos.apiserver.encoding import decode, dumps, encode, header_of, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, managed, metadata, schema, strategy, validation
@@ -84,6 +84,7 @@ class Writer:
                 lost = refused(failed, failed.precondition.key)
                 if obj["metadata"].get("name") == failed.precondition.key.name:
                     break
+                await seen(self.reader.store, failed.current)
         raise lost from None
 
     async def _create_once(self, call: Call, obj: Obj, book: bool) -> Outcome:
@@ -133,35 +134,54 @@ class Writer:
         A change that alters nothing writes nothing. An object that is being deleted goes when its last finalizer does.
         Conflict where the change names a resourceVersion that is no longer the object's."""
         key = call.key
+        # What another writer was found to have written may not be visible yet: then it is what we go on from.
+        newer: Record | None = None
         for _ in range(RETRIES):
-            record = self.reader.get(key)
-            if record is None:
-                if create is None:
-                    raise not_found(key.resource, key.name)
-                try:
-                    return await self._create_once(call, create(), book)
-                except PreconditionFailed:
-                    continue
+            record = newer or self.reader.get(key)
             try:
-                return await self._change_once(call, record, change, subresource, operation, book)
+                if record is None:
+                    return await self._create_changed(call, key, create, book)
+                outcome = await self._change_once(call, record, change, subresource, operation, book)
             except PreconditionFailed as failed:
+                newer = failed.current if failed.precondition.key == key else None
                 if failed.precondition.key != key:
-                    raise refused(failed, key) from failed
+                    if not self.admission.draws(key.resource):
+                        raise refused(failed, key) from failed
+                    await seen(self.reader.store, failed.current)
+                continue
+            if outcome.record is newer:
+                await seen(self.reader.store, newer)
+            return outcome
         raise busy(key)
+
+    async def _create_changed(self, call: Call, key: Key, create: Callable[[], Obj] | None, book: bool) -> Outcome:
+        """The object of a change to what does not exist. A uid or revision that it names is of one that has gone."""
+        if create is None:
+            raise not_found(key.resource, key.name)
+        obj = create()
+        meta = obj["metadata"]
+        if meta.get("uid"):
+            raise conflict(
+                key.resource, key.name, f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: "
+            )
+        if meta.get("resourceVersion") not in (None, "", "0"):
+            raise modified(key)
+        return await self._create_once(call, obj, book)
 
     async def amend(self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = ()) -> Record:
         """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy
         nor admission nor validation looks at it. NotFound, and whatever `change` raises."""
+        newer: Record | None = None
         for _ in range(RETRIES):
-            record = self.reader.store.get(key)
+            record = newer or self.reader.store.get(key)
             if record is None:
                 raise not_found(key.resource, key.name)
             new = change(decode(record))
             put = Put(key, header_of(kind, new), encode(kind, new), kind.lazy, float(kind.ttl))
             try:
                 return await commit(self.reader.store, [AtRevision(key, record.revision)], [put, *also], raw=True)
-            except PreconditionFailed:
-                continue
+            except PreconditionFailed as failed:
+                newer = failed.current
         raise busy(key)
 
     async def _change_once(
@@ -173,7 +193,7 @@ class Writer:
         new = change(versions.from_storage(call.kind, decode(record)))
         self._default(call.kind, new)
         new = versions.to_storage(call.kind, new)
-        pinned = _check_preconditions(kind, key, old, new)
+        _check_preconditions(kind, key, old, new)
         strategy.prepare_update(kind, new, old, subresource, keep_unknown=operation == "update")
         effects = self.admission.admit(Attempt(call, kind, operation, new, old, subresource))
         _raise_invalid(kind, new, validation.validate_update(kind, new, old, subresource))
@@ -188,13 +208,8 @@ class Writer:
         if call.dry_run:
             return Outcome(_at(record.revision, key, header, body), deleted=gone)
         conditions: list[Precondition] = [self._unchanged(record), *effects.preconditions]
-        try:
-            also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
-            stored = await commit(self.reader.store, conditions, [write, *also], raw=True)
-        except PreconditionFailed as failed:
-            if pinned and failed.precondition.key == key:
-                raise modified(key) from failed
-            raise
+        also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
+        stored = await commit(self.reader.store, conditions, [write, *also], raw=True)
         return Outcome(stored, deleted=gone)
 
     def _unchanged(self, record: Record) -> Precondition:
@@ -242,8 +257,9 @@ def finished(kind: Kind, obj: Obj) -> bool:
     return not meta.get("deletionGracePeriodSeconds")
 
 
-def _check_preconditions(kind: Kind, key: Key, old: Obj, new: Obj) -> bool:
-    """Whether the change names the revision it is based on. Conflict where uid or revision are not the object's."""
+def _check_preconditions(kind: Kind, key: Key, old: Obj, new: Obj) -> None:
+    """Conflict where uid or revision that the change names are not the object's. A change that names one and loses a
+    race is tried again like others, and meets this here."""
     given, current = new.get("metadata") or {}, old["metadata"]
     uid, revision = given.get("uid"), given.get("resourceVersion")
     if uid and uid != current.get("uid"):
@@ -259,7 +275,6 @@ def _check_preconditions(kind: Kind, key: Key, old: Obj, new: Obj) -> bool:
             "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0: must be specified for an update"
         )
         raise invalid(kind.group, kind.kind, key.name, [cause])
-    return bool(revision) and revision != "0"
 
 
 def busy(key: Key) -> Conflict:

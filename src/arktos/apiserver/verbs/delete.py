@@ -125,8 +125,9 @@ async def delete_collection(call: Call, writer: Writer) -> Response:
 async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -> tuple[Record, bool]:
     """Deletes one object, or marks it. Returns its last state and whether it is gone."""
     kind = versions.storage_kind(call.kind)
+    newer: Record | None = None
     for _ in range(RETRIES):
-        record = writer.reader.store.get(key)
+        record = newer or writer.reader.store.get(key)
         if record is None:
             if writer.reader.virtual(key) is not None:
                 raise forbidden(key.resource, key.name, "it is built in")
@@ -149,6 +150,7 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
         except PreconditionFailed as failed:
             if failed.precondition.key != key:
                 raise refused(failed, key) from failed
+            newer = failed.current
     raise busy(key)
 
 
