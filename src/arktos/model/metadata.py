@@ -100,6 +100,7 @@ def fill(kind: Kind, obj: Obj, *, uid: str, now: str, suffix: str = "", tenant: 
         metadata.pop("tenant", None)
     elif tenant:
         metadata["tenant"] = tenant
+    _drop_empty(metadata)
     owner_hash_keys(metadata, {})
 
 
@@ -113,6 +114,16 @@ def owner_hash_keys(metadata: Obj, old: Obj) -> None:
         if not owner.get("hashKey"):
             uid = owner.get("uid", "")
             owner["hashKey"] = known.get(uid) or (hash_key(uid) if uid else 0)
+
+
+_SETS = ("labels", "annotations", "ownerReferences", "finalizers", "managedFields")
+
+
+def _drop_empty(metadata: Obj) -> None:
+    """Leave out sets without members: an object that lost its last owner has no `ownerReferences`, as upstream."""
+    for name in _SETS:
+        if name in metadata and not metadata[name]:
+            del metadata[name]
 
 
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "tenant", "hashKey")
@@ -143,6 +154,7 @@ def carry_over(obj: Obj, old: Obj) -> None:
             metadata[name] = before[name]
     if "generateName" in before and "generateName" not in metadata:
         metadata["generateName"] = before["generateName"]
+    _drop_empty(metadata)
     owner_hash_keys(metadata, before)
 
 
