@@ -97,27 +97,29 @@ def pod(number: int, **spec: Any) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [container], **spec}}
 
 
+def started(command: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
 async def through_api(folder: Path, **spec: Any) -> dict[str, Any]:
     settings = Settings(str(folder), port=PORT)
     credentials.ensure(settings.layout, "127.0.0.1", PORT, "10.96.0.1")
     settings.layout.store.parent.mkdir(parents=True, exist_ok=True)
-    server = subprocess.Popen(components(settings)[0].command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = started(components(settings)[0].command)
     scheduler = None
     try:
         async with Client.from_kubeconfig(settings.layout.admin_kubeconfig) as client:
             await _create(client, spec)
             command = [sys.executable, "-m", "arktos", "scheduler", "--health-port", str(PORT + 2), "--kubeconfig"]
             busy = cpu(server.pid)
-            scheduler = subprocess.Popen(
-                [*command, str(settings.layout.component_kubeconfig("scheduler"))], stdout=subprocess.DEVNULL
-            )
-            started = time.perf_counter()
+            scheduler = started([*command, str(settings.layout.component_kubeconfig("scheduler"))])
+            begun = time.perf_counter()
             first, last = await _count(client)
             return {
                 "nodes": API_NODES,
                 "pods": API_PODS,
                 "pods_per_s": round(API_PODS / (last - first)),
-                "until_first_s": round(first - started, 2),
+                "until_first_s": round(first - begun, 2),
                 "cpu_us": {
                     "scheduler": round(cpu(scheduler.pid) / API_PODS * 1e6),
                     "apiserver": round((cpu(server.pid) - busy) / API_PODS * 1e6),

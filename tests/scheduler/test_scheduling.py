@@ -63,8 +63,8 @@ def test_the_words_that_users_know() -> None:
     key = h.pod("p", cpu="2")
     h.run()
     assert why(h, key) == (
-        "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {k: v}. preemption: 0/3 nodes are "
-        "available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
+        "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {k: v}. preemption: "
+        "0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
     )
 
 
