@@ -104,6 +104,15 @@ def test_a_certificate_that_expires_while_connected(authenticator: Authenticator
         authenticator.authenticate(request(peer))
 
 
+def test_a_certificate_does_not_open_a_later_tenant_of_its_name(authenticator: Authenticator, store: Any) -> None:
+    peer = Peer(certificate())
+    authenticator.authenticate(request(peer))
+    later = {"metadata": {"name": "acme", "uid": "another", "creationTimestamp": "2026-02-01T00:00:00Z"}}
+    store.put("tenants", "system", "", later)
+    with pytest.raises(Unauthorized, match="older than its tenant"):
+        authenticator.authenticate(request(peer))
+
+
 def test_a_certificate_comes_before_a_token_and_a_bad_one_is_refused(authenticator: Authenticator) -> None:
     assert authenticator.authenticate(bearer("secret", Peer(certificate()))).name == "alice"
     with pytest.raises(Unauthorized):

@@ -48,28 +48,28 @@ def certificate(
 
 
 def test_a_tenants_user() -> None:
-    user, expires = identify(certificate(["alice"], ["tenant:acme", "ignored"], ["dev", "ops", "dev"]))
+    user, expires, _ = identify(certificate(["alice"], ["tenant:acme", "ignored"], ["dev", "ops", "dev"]))
     assert (user.name, user.tenant) == ("alice", "acme")
     assert user.groups == ("dev", "ops", "system:authenticated", "arktos:tenants", "arktos:tenant:acme")
     assert expires == END.timestamp()
 
 
 def test_without_a_tenant_it_is_system_and_organizations_are_groups() -> None:
-    user, _ = identify(certificate(["system:kube-scheduler"], ["system:masters", "x"], ["ignored"]))
+    user, *_ = identify(certificate(["system:kube-scheduler"], ["system:masters", "x"], ["ignored"]))
     assert (user.name, user.tenant) == ("system:kube-scheduler", "system")
     assert user.groups == ("system:masters", "x", "system:authenticated")
 
 
 def test_system_may_be_named_and_then_has_its_groups_in_units() -> None:
-    user, _ = identify(certificate(["root"], ["tenant:system", "system:masters"], ["ops"]))
+    user, *_ = identify(certificate(["root"], ["tenant:system", "system:masters"], ["ops"]))
     assert (user.tenant, user.groups) == ("system", ("ops", "system:authenticated"))
 
 
 def test_reserved_groups_cannot_be_claimed() -> None:
     claimed = ["system:masters", "system:nodes", "arktos:tenant:globex", "arktos:tenants", "", "dev"]
-    user, _ = identify(certificate(["alice"], ["tenant:acme"], [c for c in claimed if c]))
+    user, *_ = identify(certificate(["alice"], ["tenant:acme"], [c for c in claimed if c]))
     assert user.groups == ("dev", "system:authenticated", "arktos:tenants", "arktos:tenant:acme")
-    user, _ = identify(certificate(["alice"], ["arktos:tenants", "arktos:tenant:globex", "dev"]))
+    user, *_ = identify(certificate(["alice"], ["arktos:tenants", "arktos:tenant:globex", "dev"]))
     assert user.groups == ("dev", "system:authenticated")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arktos.apiserver.bootstraptokens import BootstrapTokens
+from arktos.apiserver.encoding import created, tenant_key
 from arktos.apiserver.identity import ANONYMOUS, User
 from arktos.apiserver.jwt import BadToken, decode_segment
 from arktos.apiserver.servicetokens import Issuer, Token
@@ -32,11 +33,15 @@ SUBPROTOCOL = "base64url.bearer.authorization.k8s.io."
 _REMEMBERED_SECONDS = 600.0
 _MAX_REMEMBERED = 4096
 _MAX_TOKEN = 16384
+_TENANT = "tenant-uid"
+_AGE_LEEWAY = 300.0
+"""Seconds by which a certificate may say that it is older than its tenant: signers set clocks back a little."""
 
 
 class _Certified(NamedTuple):
     user: User
     expires: float
+    issued: float
 
 
 class _Presented(NamedTuple):
@@ -65,6 +70,7 @@ class Authenticator:
         self._token_file = TokenFile(token_file, now) if token_file is not None else None
         self._issuer = issuer
         self._bootstrap_tokens = BootstrapTokens(store, now) if store is not None else None
+        self._store = store
         self._anonymous = anonymous
         self._now = now
         self._remembered: dict[bytes, tuple[Token, float]] = {}
@@ -76,15 +82,26 @@ class Authenticator:
         if known is None and self._client_certificates and request.peer.certificate is not None:
             known = state[_CERTIFICATE] = _Certified(*identify(request.peer.certificate))
         if isinstance(known, _Certified):
-            if self._now() < known.expires:
-                return known.user
-            raise Unauthorized("the client certificate has expired")
+            if self._now() >= known.expires:
+                raise Unauthorized("the client certificate has expired")
+            if not known.user.is_system:
+                self._check_age(known, state)
+            return known.user
         token = bearer_token(request)
         if token:
             return self._bearer(token, state)
         if self._anonymous:
             return ANONYMOUS
         raise Unauthorized("Unauthorized")
+
+    def _check_age(self, known: _Certified, state: dict[str, object]) -> None:
+        """A certificate is of the tenant that there was when it was issued, not of a later one of that name."""
+        tenant = self._store.get(tenant_key(known.user.tenant)) if self._store is not None else None
+        if tenant is None or state.get(_TENANT) == tenant.header.uid:
+            return
+        if known.issued + _AGE_LEEWAY < created(tenant):
+            raise Unauthorized("the client certificate is older than its tenant")
+        state[_TENANT] = tenant.header.uid
 
     def user_of_token(self, token: str, audiences: Sequence[str] = ()) -> tuple[User, tuple[str, ...]]:
         """Whose token this is, and for which of `audiences` (none: the server's own) it is good. Tokens that are not of

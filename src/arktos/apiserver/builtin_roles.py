@@ -20,6 +20,7 @@ import msgspec
 
 from arktos.apiserver import bootstrap_policy
 from arktos.apiserver.bootstrap_policy import DefaultBinding, DefaultRole
+from arktos.apiserver.encoding import tenant_key
 from arktos.apiserver.policy import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -101,11 +102,6 @@ class BuiltinRoles:
 
     def _exists(self, tenant: str) -> bool:
         return tenant == SYSTEM_TENANT or self._store.get(tenant_key(tenant)) is not None
-
-
-def tenant_key(tenant: str) -> Key:
-    """Where a Tenant object is stored."""
-    return Key("tenants", SYSTEM_TENANT, "", tenant)
 
 
 class _Template:

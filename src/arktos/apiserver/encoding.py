@@ -27,6 +27,11 @@ def key_of(kind: Kind, tenant: str, namespace: str, name: str) -> Key:
     return Key(resource, tenant, namespace if kind.scope is Scope.NAMESPACE else "", name)
 
 
+def tenant_key(tenant: str) -> Key:
+    """Where a Tenant object is stored."""
+    return Key("tenants", SYSTEM_TENANT, "", tenant)
+
+
 def header_of(kind: Kind, obj: Obj) -> Header:
     meta = obj["metadata"]
     owners = meta.get("ownerReferences")
@@ -71,6 +76,12 @@ def dumps(value: object) -> bytes:
 def loads(data: bytes) -> Obj:
     decoded: Obj = _decoder.decode(data)
     return decoded
+
+
+def created(record: Record) -> float:
+    """When the object was created, in unix seconds; 0 for one that does not say."""
+    text = decode(record)["metadata"].get("creationTimestamp")
+    return dates.unix(text) if text else 0.0
 
 
 def stamp(now: float) -> str:

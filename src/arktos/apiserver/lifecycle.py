@@ -7,16 +7,12 @@ slips into a namespace whose deletion was acknowledged. A frozen tenant's users 
 from __future__ import annotations
 
 from arktos.apiserver.admission import Attempt, Effects
-from arktos.apiserver.encoding import loads
+from arktos.apiserver.encoding import loads, tenant_key
 from arktos.model.kinds import RESERVED_TENANTS, SYSTEM_TENANT, Kind, Scope
 from arktos.model.status import conflict, forbidden
 from arktos.store.records import Key, Live, Store
 
 IMMORTAL_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
-
-
-def tenant_key(tenant: str) -> Key:
-    return Key("tenants", SYSTEM_TENANT, "", tenant)
 
 
 def namespace_key(tenant: str, namespace: str) -> Key:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import TypeVar
 
-from arktos.apiserver.builtin_roles import builtin_bindings, builtin_cluster_roles, tenant_key
+from arktos.apiserver.builtin_roles import builtin_bindings, builtin_cluster_roles
+from arktos.apiserver.encoding import tenant_key
 from arktos.apiserver.policy import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,

@@ -38,12 +38,13 @@ class Malformed(ValueError):
 
 
 class Subject(NamedTuple):
-    """The parts of a certificate that identify. `not_after` is in unix seconds."""
+    """The parts of a certificate that identify. `not_before` and `not_after` are in unix seconds."""
 
     common_names: tuple[str, ...]
     organizations: tuple[str, ...]
     units: tuple[str, ...]
     not_after: float
+    not_before: float
 
 
 def subject(der: bytes) -> Subject:
@@ -63,17 +64,22 @@ def subject(der: bytes) -> Subject:
         if oid in values:
             values[oid].append(value)
     return Subject(
-        tuple(values[_COMMON_NAME]), tuple(values[_ORGANIZATION]), tuple(values[_UNIT]), _unix_time(*times[1])
+        tuple(values[_COMMON_NAME]),
+        tuple(values[_ORGANIZATION]),
+        tuple(values[_UNIT]),
+        not_after=_unix_time(*times[1]),
+        not_before=_unix_time(*times[0]),
     )
 
 
-def identify(der: bytes) -> tuple[User, float]:
-    """The user that a verified client certificate stands for, and until when (unix seconds). Raises `Unauthorized`."""
+def identify(der: bytes) -> tuple[User, float, float]:
+    """The user that a verified client certificate stands for, until when and since when (unix seconds).
+    Raises `Unauthorized`."""
     try:
         read = subject(der)
     except Malformed as error:
         raise Unauthorized(f"the client certificate cannot be read: {error}") from error
-    return _user(read), read.not_after
+    return _user(read), read.not_after, read.not_before
 
 
 def _user(read: Subject) -> User:

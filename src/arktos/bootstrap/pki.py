@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -91,7 +92,9 @@ class Signer:
         """A client certificate: of a tenant (`groups` go to OU), else of `system` (`groups` go to O)."""
         organizations = [f"tenant:{tenant}"] if tenant else list(groups)
         units = list(groups) if tenant else []
-        return self._leaf(user, organizations, units, now, ExtendedKeyUsageOID.CLIENT_AUTH, [])
+        # A tenant's certificate must not seem older than the tenant, so its time is not set back.
+        since = now if tenant else None
+        return self._leaf(user, organizations, units, now, ExtendedKeyUsageOID.CLIENT_AUTH, [], since)
 
     def _leaf(
         self,
@@ -101,6 +104,7 @@ class Signer:
         now: datetime.datetime,
         usage: x509.ObjectIdentifier,
         names: Sequence[x509.GeneralName],
+        since: datetime.datetime | None = None,
     ) -> Pair:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, value) for value in organizations]
@@ -112,7 +116,7 @@ class Signer:
             .issuer_name(self._certificate.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _SKEW)
+            .not_valid_before(since or now - _SKEW)
             .not_valid_after(now + datetime.timedelta(days=LEAF_DAYS))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(signs_certificates=False), critical=True)
@@ -125,19 +129,50 @@ class Signer:
 
 
 def serves(certificate: bytes, hosts: Sequence[str], now: datetime.datetime) -> bool:
-    """Whether a server certificate names all `hosts` and has time left."""
-    parsed = x509.load_pem_x509_certificate(certificate)
+    """Whether a server certificate can be read, names all `hosts` and has time left."""
+    try:
+        parsed = x509.load_pem_x509_certificate(certificate)
+        alternatives = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return False
     if _expires_soon(parsed, now):
         return False
-    alternatives = parsed.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     named = set(alternatives.get_values_for_type(x509.DNSName))
     named |= {str(address) for address in alternatives.get_values_for_type(x509.IPAddress)}
     return set(hosts) <= named
 
 
 def lasts(certificate: bytes, now: datetime.datetime) -> bool:
-    """Whether a certificate has time left."""
+    """Whether a certificate has time left. ValueError if it is none."""
     return not _expires_soon(x509.load_pem_x509_certificate(certificate), now)
+
+
+def belongs(certificate: bytes, key: bytes) -> bool:
+    """Whether both can be read and the key is the certificate's."""
+    try:
+        public = x509.load_pem_x509_certificate(certificate).public_key()
+        private = serialization.load_pem_private_key(key, None)
+    except (ValueError, TypeError):
+        return False
+    return isinstance(private, ec.EllipticCurvePrivateKey) and private.public_key() == public
+
+
+def is_key(key: bytes) -> bool:
+    """Whether this is a private key."""
+    try:
+        serialization.load_pem_private_key(key, None)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def is_signed(certificate: bytes, ca: bytes) -> bool:
+    """Whether `ca` has signed the certificate."""
+    try:
+        x509.load_pem_x509_certificate(certificate).verify_directly_issued_by(x509.load_pem_x509_certificate(ca))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _expires_soon(certificate: x509.Certificate, now: datetime.datetime) -> bool:
