@@ -54,11 +54,13 @@ async def _work(context: Context, units: dict[str, Unit]) -> None:
     identity = f"{socket.gethostname()}_{uuid.uuid4()}"
     await _reachable(context.client)
     async with asyncio.TaskGroup() as group:
-        group.create_task(context.informers.run())
-        for recorder in context.recorders:
-            group.create_task(recorder.run())
+        # Leases first: they are small, and the mirrors' handshakes keep the loop busy for a while.
         for name, unit in units.items():
             group.create_task(lead(context.client, name, unit, identity, context.metrics))
+        for recorder in context.recorders:
+            group.create_task(recorder.run())
+        await asyncio.sleep(0)
+        group.create_task(context.informers.run())
 
 
 async def _reachable(client: Client) -> None:

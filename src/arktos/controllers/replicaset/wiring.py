@@ -21,6 +21,7 @@ NAME = "replicaset"
 REPLICASET = registry.by_resource("replicasets.apps")
 POD = registry.by_resource("pods")
 _ORPHANS = "unmanaged"
+_ENDING = frozenset({"NamespaceTerminating", "TenantTerminating"})
 
 
 class _ReplicaSets:
@@ -28,6 +29,7 @@ class _ReplicaSets:
         self.context = context
         self.replicasets = context.mirror("replicasets.apps")
         self.pods = context.mirror("pods")
+        self.namespaces = context.mirror("namespaces")
         self.pods.add_index(_ORPHANS, owners.unmanaged_in_namespace)
         self.recorder = context.recorder("replicaset-controller")
         self.writes = OwnWrites(self.pods)
@@ -103,14 +105,21 @@ class _ReplicaSets:
             try:
                 made = await perform(self.context.client, Create(POD, pod))
             except FAILURES as error:
-                if not _ends(error):
+                if not self._ends(key, error):
                     self.recorder.event(replicaset, "Warning", "FailedCreate", f"Error creating: {error}")
                 raise
             self.writes.wrote(key, made)
             self.recorder.event(replicaset, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
 
         failure = await in_growing_batches(count, one)
-        return None if failure is None or _ends(failure) else failure
+        return None if failure is None or self._ends(key, failure) else failure
+
+    def _ends(self, key: Key, error: Exception) -> bool:
+        """Whether a create failed because its namespace is on its way out: nothing to retry, nothing to tell."""
+        if isinstance(error, ApiError) and any(cause.reason in _ENDING for cause in error.causes):
+            return True
+        namespace = self.namespaces.get(key[0], "", key[1])
+        return isinstance(error, ApiError) and (namespace is None or namespace.deleting)
 
     async def _delete(self, key: Key, replicaset: Obj, pods: Sequence[PodView]) -> Exception | None:
         tenant, namespace, _ = key
@@ -149,13 +158,6 @@ class _ReplicaSets:
             return
 
 
-def _ends(error: Exception) -> bool:
-    """Whether a create failed because its namespace is on its way out: nothing to retry, nothing to tell."""
-    return isinstance(error, NotFound) or (
-        isinstance(error, ApiError) and any(cause.reason == "NamespaceTerminating" for cause in error.causes)
-    )
-
-
 async def in_growing_batches(count: int, one: Callable[[], Awaitable[None]]) -> Exception | None:
     """Calls `one` `count` times, 1, 2, 4, ... at once. Stops after a batch with failures; the first of them."""
     size = 1
@@ -180,7 +182,7 @@ async def _caught(one: Callable[[], Awaitable[None]]) -> Exception | None:
 def build(context: Context) -> Unit:
     work = _ReplicaSets(context)
     controller = context.controller(NAME, work.reconcile, workers=32)
-    controller.watches(work.replicasets)
+    controller.watches(work.replicasets).needs(work.namespaces)
     controller.watches(work.pods, controller_key("ReplicaSet"))
     controller.watches(work.pods, work.rivals)
 
