@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from arktos.store import writer
 from arktos.store.embedded import EmbeddedStore, Window, open_store
 from arktos.store.records import (
     Absent,
@@ -218,6 +219,7 @@ async def test_the_first_lazy_put_of_a_resource_is_durable(
     store: EmbeddedStore, objects: Any, crashed: Any, tmp_path: Path
 ) -> None:
     key = objects.key("a", resource="leases")
+    await store.commit([], [objects.put(objects.key("p"))])
     await store.commit([], [objects.put(key, lazy=True)])
     async with open_store(crashed(tmp_path / "store.db"), {}) as again:
         assert again.get(key) is not None
@@ -303,6 +305,22 @@ async def test_after_a_crash_durable_resources_resume_and_lazy_ones_do_not(
         assert again.changes(LEASES, again.revision) == []
 
 
+async def test_what_a_crash_lost_stays_unanswerable(tmp_path: Path, objects: Any, crashed: Any) -> None:
+    path, lease = tmp_path / "store.db", objects.key("a", resource="leases")
+    async with open_store(path, {}) as store:
+        await store.commit([], [objects.put(lease, lazy=True)])
+        seen = await store.commit([], [objects.put(lease, "lost", lazy=True)])
+        image = crashed(path)
+    async with open_store(image, {}) as again:
+        floor = again.revision
+        later = await again.commit([], [objects.put(lease, "kept")])
+    for _ in range(2):
+        async with open_store(image, {}) as later_still:
+            with pytest.raises(RevisionCompacted):
+                later_still.changes(LEASES, seen.revision)
+            assert [event.record for event in later_still.changes(LEASES, floor)] == list(later.records)
+
+
 async def test_after_a_clean_close_everything_resumes(tmp_path: Path, objects: Any) -> None:
     path, lease = tmp_path / "store.db", objects.key("a", resource="leases")
     async with open_store(path, {}) as store:
@@ -379,6 +397,30 @@ async def test_the_window_moves_and_the_log_follows(tmp_path: Path, objects: Any
         assert again.oldest == oldest
         assert again.changes(PODS, oldest) == kept
         assert [record.key.name for record in again.list(PODS).records] == ["a"]
+
+
+async def test_upkeep_keeps_pace_with_load(
+    tmp_path: Path, objects: Any, monkeypatch: pytest.MonkeyPatch, crashed: Any
+) -> None:
+    monkeypatch.setattr(writer, "WAL_LIMIT", 1 << 18)
+    path = tmp_path / "store.db"
+    most_rows = most_wal = 0
+
+    async def client(store: EmbeddedStore, name: str) -> None:
+        nonlocal most_rows, most_wal
+        for number in range(150):
+            await store.commit([], [objects.put(objects.key(f"{name}-{number % 20}"), "x" * 2000)])
+            stats = store.stats()
+            most_rows, most_wal = max(most_rows, stats.log_rows), max(most_wal, stats.wal_bytes)
+
+    async with open_store(path, {}, window=Window(1e9, 100, 1 << 30)) as store:
+        await asyncio.gather(*[client(store, name) for name in "abcdefghijklmnop"])
+        state = store.list(PODS).records
+    assert most_rows < 1000
+    assert most_wal < 4 << 20
+    assert path.stat().st_size < 4 << 20
+    async with open_store(path, {}) as again:
+        assert again.list(PODS).records == state
 
 
 async def test_lists_at_past_revisions(store: EmbeddedStore, objects: Any) -> None:

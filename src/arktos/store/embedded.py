@@ -21,8 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, TypeVar
 
-import structlog
-
 from arktos.store.expiry import Expiry
 from arktos.store.faults import StoreCorrupt, StoreFault, StoreLocked
 from arktos.store.head import Head
@@ -50,13 +48,14 @@ from arktos.store.revisions import Revisions
 from arktos.store.rows import Row, encode
 from arktos.store.sharing import Pool
 from arktos.store.views import newest
-from arktos.store.writer import Batch, Writer, Written
+from arktos.store.writer import SWITCH_INTERVAL, Batch, Writer, Written
+from arktos.wire import logs
 
 __all__ = ["EmbeddedStore", "Stats", "StoreCorrupt", "StoreFault", "StoreLocked", "Window", "open_store", "verify"]
 
 T = TypeVar("T")
 
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 _TICK = 0.5
 """Seconds between housekeeping: lazy puts are written, expired records and old history go."""
@@ -100,7 +99,7 @@ class _Transaction:
         self.events = events
         self.rows = rows
         self.lazy = lazy
-        self.size = sum(len(row[4] or b"") for row in rows)
+        self.size = sum([len(row[4] or b"") for row in rows])
         self.visible = False
         self.future: asyncio.Future[Committed] | None = None
 
@@ -145,6 +144,7 @@ class EmbeddedStore:
         self._ended: asyncio.Future[BaseException | None] = self._loop.create_future()
         self._idle: asyncio.Future[None] | None = None
         self._batches = self._commits = self._failures = 0
+        self._problem: str | None = None
         self._seconds: deque[float] = deque(maxlen=512)
         self._writer = Writer(
             file,
@@ -183,6 +183,11 @@ class EmbeddedStore:
     def by_owner(self, uid: str) -> builtins.list[Record]:
         """The objects of all resources with an ownerReference to `uid`, in no order."""
         return self._replica.index.by_owner(uid)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last write failed, None if it did not. While there is one, a write is tried every half second."""
+        return self._problem
 
     def stats(self) -> Stats:
         replica = self._replica
@@ -224,7 +229,7 @@ class EmbeddedStore:
         revision = self._revisions.next(now)
         events = self._head.prepare(writes, revision, now)
         rows = [encode(write, event) for write, event in zip(writes, events, strict=True)]
-        lazy = all(isinstance(write, Put) and write.lazy for write in writes)
+        lazy = isinstance(writes[0], Put) and writes[0].lazy and all(isinstance(w, Put) and w.lazy for w in writes)
         transaction = _Transaction(revision, events, rows, lazy=lazy)
         self._revisions.take(revision)
         self._unwritten.append(transaction)
@@ -281,7 +286,7 @@ class EmbeddedStore:
 
     def _pump(self) -> None:
         self._pumping = False
-        if self._inflight or not self._unwritten:
+        if self._inflight or not (self._unwritten or self._problem):
             return
         rows: list[Row] = []
         size = 0
@@ -290,13 +295,15 @@ class EmbeddedStore:
             self._inflight.append(transaction)
             rows += transaction.rows
             size += transaction.size
-        self._inflight_ceiling = self._revisions.new_ceiling()
+        # Without rows, this is only to see whether the disk takes anything.
+        self._inflight_ceiling = self._revisions.new_ceiling() or (0 if rows else self._revisions.last)
         self._writer.submit(Batch(rows, self._inflight_ceiling))
 
     def _written(self, written: Written) -> None:
         batch, self._inflight = self._inflight, []
         self._batches += 1
         if written.error is None:
+            self._problem = None
             self._seconds.append(written.seconds)
             self._unwritten_bytes -= sum(transaction.size for transaction in batch)
             self._revisions.ceiling = max(self._revisions.ceiling, self._inflight_ceiling)
@@ -329,7 +336,9 @@ class EmbeddedStore:
         """Back to what is visible: what was accepted beyond it failed, what was acknowledged waits for the next
         batch."""
         self._failures += 1
-        _log.warning("store_write_failed", error=str(error))
+        if self._problem is None:
+            _log.warning("store_write_failed", error=str(error))
+        self._problem = f"the last write failed: {error}"
         accepted = [*batch, *self._unwritten]
         self._unwritten = deque(transaction for transaction in accepted if transaction.visible)
         self._unwritten_bytes = sum(transaction.size for transaction in self._unwritten)
@@ -345,7 +354,7 @@ class EmbeddedStore:
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(_TICK, self._tick)
-        if self._unwritten:
+        if self._unwritten or self._problem:
             self._wake()
         self._expire()
         self._forget()
@@ -434,16 +443,15 @@ def open_store(
     window: Window = _DEFAULT_WINDOW,
     max_bytes: int = 0,
     on_fsync: Callable[[float], None] | None = None,
-    switch_interval: float = 0.0005,
+    switch_interval: float = SWITCH_INTERVAL,
 ) -> EmbeddedStore:
     """Opens the store in the file `path`, creating it if it does not exist, on the running loop, which it blocks
     while it loads. `resources` names the indexed field labels by group-resource; other resources may be stored as
     well.
 
     `clock` answers unix seconds, `window` is how much history is kept, `max_bytes` bounds the database file (0 = no
-    bound), `on_fsync` is told the seconds of each written batch. `switch_interval` is how long the interpreter lets
-    the loop run when the writer thread wants to (0 = leave as it is): its default of 5 ms would be added to every
-    commit of a busy process.
+    bound), `on_fsync` is told the seconds of each written batch. `switch_interval`
+    is set for the process (0 = leave as it is); see `writer.SWITCH_INTERVAL`.
 
     StoreCorrupt, StoreLocked; OSError where the place can't be used.
     """

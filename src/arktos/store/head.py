@@ -68,10 +68,11 @@ class Head:
 
     def settle(self, events: Iterable[Event]) -> None:
         """Those are visible now."""
+        pending = self._pending
         for event in events:
             key = newest(event).key
-            if self._pending.get(key) is event:
-                del self._pending[key]
+            if pending.get(key) is event:
+                del pending[key]
 
     def reset(self) -> None:
         """Falls back to what is visible: all that was accepted beyond has failed."""

@@ -3,10 +3,16 @@
 Upkeep cannot be starved: after each batch at least twice as many rows are moved out of the log as came in, as long as
 there are any to move. It cannot hold up commits either: a slice takes a few milliseconds, and a waiting batch goes
 first.
+
+A saturated loop must not starve this thread. The interpreter's lock is dropped and taken back by the loop at every
+poll, faster than a waiting thread wakes up; only a waiter whose patience (the switch interval) ends before the next
+poll is sure to be let in. With the interpreter's default of 5 ms, commits beside a loop busy with short callbacks
+were measured to take seconds; hence a short interval, and a timer precise enough to keep it.
 """
 
 from __future__ import annotations
 
+import ctypes
 import sqlite3
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
@@ -17,7 +23,11 @@ from typing import NamedTuple
 from arktos.store.logfile import WAL_LIMIT, LogFile
 from arktos.store.rows import Row
 
+SWITCH_INTERVAL = 0.00001
+"""Seconds after which a thread that waits for the interpreter's lock demands it."""
+
 _SLICE_ROWS = 128
+_PR_SET_TIMERSLACK = 29
 
 
 class Batch(NamedTuple):
@@ -86,6 +96,7 @@ class Writer:
     # -- on the thread
 
     def _run(self) -> None:
+        _sharpen_timers()
         error: BaseException | None = RuntimeError("the writer has died")
         try:
             error = self._serve()
@@ -149,3 +160,11 @@ class Writer:
         except sqlite3.Error:
             self._stuck = True
             return 0
+
+
+def _sharpen_timers() -> None:
+    """Lets this thread's timed waits end to the microsecond, not 50 later (prctl(2)); elsewhere than on Linux,
+    nothing."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_TIMERSLACK, 1, 0, 0, 0)
