@@ -20,7 +20,8 @@ from arktos.apiserver import versions
 from arktos.apiserver.admission import Admission, Attempt
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import commit, refused, seen
-from arktos.apiserver.encoding import decode, dumps, encode, header_of, key_of, loads, stamp
+from arktos.apiserver.durability import put_of
+from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, managed, metadata, schema, strategy, validation
 from arktos.model.kinds import Kind, Obj
@@ -30,7 +31,6 @@ from arktos.store.records import (
     Absent,
     AtRevision,
     Delete,
-    Header,
     Key,
     Precondition,
     PreconditionFailed,
@@ -109,7 +109,7 @@ class Writer:
         _raise_invalid(kind, obj, validation.validate_create(kind, obj))
         if book:
             self._book(call, kind, obj, None, now, "")
-        put = Put(key, header_of(kind, obj), encode(kind, obj), kind.lazy, float(kind.ttl))
+        put = put_of(kind, key, obj)
         if call.dry_run:
             if self.reader.store.get(key) is not None:
                 raise already_exists(key.resource, key.name)
@@ -177,7 +177,7 @@ class Writer:
             if record is None:
                 raise not_found(key.resource, key.name)
             new = change(decode(record))
-            put = Put(key, header_of(kind, new), encode(kind, new), kind.lazy, float(kind.ttl))
+            put = put_of(kind, key, new)
             try:
                 return await commit(self.reader.store, [AtRevision(key, record.revision)], [put, *also], raw=True)
             except PreconditionFailed as failed:
@@ -203,10 +203,10 @@ class Writer:
         if new == old:
             return Outcome(record)
         gone = finished(kind, new)
-        header, body = header_of(kind, new), encode(kind, new)
-        write: Write = Delete(key, header, body) if gone else Put(key, header, body, kind.lazy, float(kind.ttl))
+        put = put_of(kind, key, new, old)
         if call.dry_run:
-            return Outcome(_at(record.revision, key, header, body), deleted=gone)
+            return Outcome(_at(record.revision, put), deleted=gone)
+        write: Write = Delete(key, put.header, put.body) if gone else put
         conditions: list[Precondition] = [self._unchanged(record), *effects.preconditions]
         also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
         stored = await commit(self.reader.store, conditions, [write, *also], raw=True)
@@ -302,5 +302,5 @@ def _unrevisioned(put: Put) -> Record:
     )
 
 
-def _at(revision: int, key: Key, header: Header, body: bytes) -> Record:
-    return Record(key, revision, header, body.replace(SLOT, SLOT + str(revision).encode(), 1))
+def _at(revision: int, put: Put) -> Record:
+    return Record(put.key, revision, put.header, put.body.replace(SLOT, SLOT + str(revision).encode(), 1))

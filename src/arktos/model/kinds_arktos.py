@@ -11,6 +11,9 @@ _arktos = GroupVersion("", "v1", PREFIX.removesuffix(".")).row
 CONTROLLER_INSTANCE_TTL = 300
 """Seconds after its last report at which a ring member goes by itself."""
 
+DONE_ACTION_TTL = 3600
+"""Seconds that a completed Action is kept: as long as the events that tell of it."""
+
 ROWS: tuple[Kind, ...] = (
     _arktos(
         "Tenant",
@@ -29,6 +32,8 @@ ROWS: tuple[Kind, ...] = (
         selectable={"spec.nodeName": "spec.nodeName", "status.complete": "status.complete"},
         indexed=("spec.nodeName",),
         create_on_update=True,
+        done="status.complete",
+        done_ttl=DONE_ACTION_TTL,
     ),
     _arktos(
         "ControllerInstance",
@@ -36,5 +41,6 @@ ROWS: tuple[Kind, ...] = (
         Scope.CLUSTER,
         short_names=("co",),
         ttl=CONTROLLER_INSTANCE_TTL,
+        renewals=("workloadNum",),
     ),
 )

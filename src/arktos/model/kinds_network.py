@@ -35,5 +35,11 @@ ROWS: tuple[Kind, ...] = (
             "type": "type",
         },
     ),
-    _coordination("Lease", "leases", create_on_update=True, unconditional_update=False),
+    _coordination(
+        "Lease",
+        "leases",
+        create_on_update=True,
+        unconditional_update=False,
+        renewals=("spec.renewTime",),
+    ),
 )

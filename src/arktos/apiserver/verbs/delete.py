@@ -13,14 +13,15 @@ from arktos.apiserver.admission import Attempt
 from arktos.apiserver.bodies import decode_bytes
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import commit, refused
-from arktos.apiserver.encoding import decode, dumps, encode, header_of, stamp
+from arktos.apiserver.durability import put_of
+from arktos.apiserver.encoding import decode, dumps, stamp
 from arktos.apiserver.lifecycle import is_parent
 from arktos.apiserver.verbs.list import page_of, query_of
 from arktos.apiserver.writes import RETRIES, Writer, busy, finished
 from arktos.model import dates, structure
 from arktos.model.kinds import ALL_TENANTS, Kind, Obj
 from arktos.model.status import BadRequest, FieldError, Invalid, NotFound, conflict, forbidden, not_found
-from arktos.store.records import AtRevision, Delete, Key, Page, PreconditionFailed, Put, Record, Write
+from arktos.store.records import AtRevision, Delete, Key, Page, PreconditionFailed, Record, Write
 from arktos.wire.http import Response
 
 _FINALIZER = {"Orphan": "orphan", "Foreground": "foregroundDeletion"}
@@ -139,10 +140,10 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
         if marked is None:
             return record, False
         gone = finished(kind, marked)
-        header, body = header_of(kind, marked), encode(kind, marked)
         if options.dry_run:
             return record, gone
-        write: Write = Delete(key, header, body) if gone else Put(key, header, body, kind.lazy, float(kind.ttl))
+        put = put_of(kind, key, marked)
+        write: Write = Delete(key, put.header, put.body) if gone else put
         try:
             conditions = [AtRevision(key, record.revision), *effects.preconditions]
             also = [*effects.writes, *(writer.admission.release(key.resource, obj) if gone else ())]
