@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from arktos.apiserver import admission_serviceaccount, builtin_roles, escalation, foundation
 from arktos.apiserver.admission import Admission, Attempt, Effects
@@ -15,6 +18,7 @@ from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.health import Health
+from arktos.apiserver.inputs import Inputs, Unusable, read
 from arktos.apiserver.lifecycle import Lifecycle
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
@@ -27,9 +31,9 @@ from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.writes import Writer, random_suffix
 from arktos.model import registry
 from arktos.store.embedded import EmbeddedStore, open_store
+from arktos.store.records import StoreUnavailable
 from arktos.wire import logs
 from arktos.wire.http_server import Limits, Server, serve
-from arktos.wire.tls import server_context
 
 log = logs.get_logger(__name__)
 
@@ -38,7 +42,8 @@ RBAC_GROUP = "rbac.authorization.k8s.io"
 
 @dataclass(slots=True)
 class ApiServer:
-    """One API server on one store. `start` returns when it serves; `stop` ends streams, finishes requests, closes."""
+    """One API server on one store. `start` returns when it serves, or raises Unusable or StoreFault and leaves nothing
+    open; `stop` ends streams, finishes requests, closes."""
 
     options: Options
     store: EmbeddedStore = field(init=False)
@@ -46,16 +51,25 @@ class ApiServer:
     server: Server = field(init=False)
 
     async def start(self) -> None:
+        inputs = read(self.options)
+        self.store = _opened(self.options.store)
+        try:
+            await self._serve(inputs)
+        except BaseException:
+            with suppress(StoreUnavailable):
+                await self.store.close()
+            raise
+
+    async def _serve(self, inputs: Inputs) -> None:
         options = self.options
-        indexed = {kind.resource: kind.indexed for kind in registry.all_kinds() if not kind.storage}
-        options.store.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.store = open_store(options.store, indexed)
-        await foundation.lay(self.store)
-        authority = options.root_ca_file or options.client_ca_file
+        try:
+            await foundation.lay(self.store)
+        except StoreUnavailable as error:
+            raise Unusable(f"--store: {options.store}: {error}; is the disk full?") from error
         sources: list[VirtualSource] = [
             builtin_roles.BuiltinRoles(self.store),
             SharedClasses(self.store),
-            RootCertificates(self.store, authority.read_text() if authority else ""),
+            RootCertificates(self.store, inputs.root_ca),
         ]
         reader = Reader(self.store, sources)
         self.watches = WatchServer(reader)
@@ -64,7 +78,7 @@ class ApiServer:
         authorizer = Authorizer(self.store, options.authorization_mode)
         writer = Writer(reader, admission_chain(self.store, authorizer, options))
         metrics = Metrics(self._gauges)
-        health = Health(live={}, ready={"store": self._store_problem})
+        health = Health(live={}, ready={"store": lambda: self.store.problem})
         dispatcher = Dispatcher(
             reader,
             self.watches,
@@ -77,14 +91,21 @@ class ApiServer:
         # What is loaded now stays: keep the collector from walking it again and again.
         gc.collect()
         gc.freeze()
-        self.server = await serve(
-            dispatcher.handle,
-            host=options.bind_address,
-            port=options.secure_port,
-            ssl_context=server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file),
-            limits=Limits(body=options.max_request_bytes),
-            observe=metrics.observe,
-        )
+        try:
+            self.server = await serve(
+                dispatcher.handle,
+                host=options.bind_address,
+                port=options.secure_port,
+                ssl_context=inputs.tls,
+                limits=Limits(body=options.max_request_bytes),
+                observe=metrics.observe,
+            )
+        except OSError as error:
+            place = f"{options.bind_address}:{options.secure_port}"
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise Unusable(
+                f"--bind-address, --secure-port: cannot listen on {place}: {why}; stop what holds it or choose another"
+            ) from error
         log.info("serving", address=options.bind_address, port=self.server.port, revision=self.store.revision)
 
     async def stop(self) -> None:
@@ -93,12 +114,20 @@ class ApiServer:
         await self.store.close()
         log.info("stopped")
 
-    def _store_problem(self) -> str | None:
-        return None
-
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         yield from store_gauges(self.store)
         yield "apiserver_longrunning_requests", "Watches under way.", {"verb": "WATCH"}, float(self.watches.count)
+
+
+def _opened(path: Path) -> EmbeddedStore:
+    """The store. StoreFault for a file that cannot be read, Unusable for a place that cannot be written."""
+    indexed = {kind.resource: kind.indexed for kind in registry.all_kinds() if not kind.storage}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return open_store(path, indexed)
+    except OSError as error:
+        advice = "it must be a file in a directory that this user may write, on a disk that is not full"
+        raise Unusable(f"--store: {path}: {error.strerror or error}; {advice}") from error
 
 
 def store_gauges(store: EmbeddedStore) -> Iterable[tuple[str, str, dict[str, str], float]]:
@@ -138,7 +167,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
 
 
 async def run(options: Options) -> None:
-    """Serves until SIGTERM or SIGINT."""
+    """Serves until SIGTERM or SIGINT. Unusable, StoreFault when it cannot start."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

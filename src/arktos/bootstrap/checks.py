@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from arktos.bootstrap import credentials
 from arktos.bootstrap.components import Settings, components
 from arktos.bootstrap.layout import Layout
 from arktos.bootstrap.process import recorded
@@ -52,7 +53,7 @@ def run(data_dir: Path) -> Iterator[Finding]:
     if settings is None:
         yield Finding("installation", Level.OK, f"nothing was started in {data_dir} yet", "arktos up")
         return
-    yield _store(settings)
+    yield from _server(settings)
     yield from _processes(settings)
 
 
@@ -112,19 +113,31 @@ def _ports(settings: Settings) -> Iterator[Finding]:
         yield Finding("port", Level.OK, f"{component.port} is free for the {component.name}")
 
 
-def _store(settings: Settings) -> Finding:
-    """The file's integrity. Asked of a stopped system only: a running one checks every record that it loads."""
-    path = settings.layout.store
-    if recorded(settings.layout.process("apiserver")) is not None:
-        return Finding("store", Level.OK, f"{path}, in use")
-    if not path.exists():
-        return Finding("store", Level.OK, "empty")
-    command = [sys.executable, "-m", "arktos.store.verify", str(path)]
-    printed = subprocess.run(command, capture_output=True, text=True, check=False)
-    if printed.returncode != 0:
-        advice = "restore a copy of the data directory; the damaged file was not touched"
-        return Finding("store", Level.BAD, printed.stdout.strip() or printed.stderr.strip(), advice)
-    return Finding("store", Level.OK, f"{path}, every record is whole")
+def _server(settings: Settings) -> Iterator[Finding]:
+    """What the API server would say of its files if it were started now: certificates, keys, tokens, every record of
+    its store. Not asked of a running one, which has said it."""
+    layout = settings.layout
+    if recorded(layout.process("apiserver")) is not None:
+        yield Finding("store", Level.OK, f"{layout.store}, in use")
+        return
+    try:
+        credentials.require_whole(layout)
+    except (credentials.Damaged, OSError) as damaged:
+        yield Finding("certificates", Level.BAD, str(damaged))
+        return
+    if not layout.server_certificate.exists() or not layout.ca.exists():
+        yield Finding("certificates", Level.WARN, "are missing", "arktos up makes what is missing")
+        return
+    command = [*components(settings)[0].command, "--check"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    if checked.returncode == 0:
+        yield Finding("store", Level.OK, f"{layout.store}, every record is whole")
+        yield Finding("certificates", Level.OK, "whole")
+        return
+    for line in checked.stdout.splitlines() or [checked.stderr.strip().rpartition("\n")[2]]:
+        of_store = str(layout.store) in line
+        advice = "restore a copy of the data directory; nothing in it was touched" if of_store else ""
+        yield Finding("store" if of_store else "settings", Level.BAD, line, advice)
 
 
 def _processes(settings: Settings) -> Iterator[Finding]:

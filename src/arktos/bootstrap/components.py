@@ -44,21 +44,31 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One supervised process. `after` are components that must be ready first; `port` serves its health over
-    HTTP(S)."""
+    """One supervised process: `program` with `arguments`. `port` serves its health over HTTP(S)."""
 
     name: str
     arguments: tuple[str, ...]
     port: int = 0
-    after: tuple[str, ...] = ()
+    program: tuple[str, ...] = (sys.executable, "-m", "arktos")
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "arktos", *self.arguments]
+        return [*self.program, *self.arguments]
+
+
+def supervisor(settings: Settings) -> Component:
+    """The process that keeps the others running."""
+    return Component("supervisor", ("supervise", f"--data-dir={settings.layout.root}"))
+
+
+def keeper(settings: Settings) -> Component:
+    """The process that keeps the supervisor running. Not the `arktos` command: it must be small."""
+    script = Path(__file__).with_name("keeper.py")
+    return Component("keeper", (str(script), settings.data_dir), program=(sys.executable, "-I", "-S"))
 
 
 def components(settings: Settings) -> list[Component]:
-    """The processes in the order in which they start."""
+    """The processes that do the work; each serves those after it."""
     layout = settings.layout
     port = settings.port
     server = [
@@ -78,5 +88,5 @@ def components(settings: Settings) -> list[Component]:
     found = [Component("apiserver", tuple(server), port)]
     for offset, name in enumerate(("controllers", "scheduler"), start=1):
         arguments = (name, f"--kubeconfig={layout.component_kubeconfig(name)}", f"--health-port={port + offset}")
-        found.append(Component(name, arguments, port + offset, after=("apiserver",)))
+        found.append(Component(name, arguments, port + offset))
     return found

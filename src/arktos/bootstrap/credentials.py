@@ -28,9 +28,11 @@ COMPONENT_USERS = {
 
 
 def ensure(layout: Layout, address: str, port: int, service_address: str) -> None:
-    """Everything that the processes of an installation need to trust each other."""
+    """Everything that the processes of an installation need to trust each other. Damaged raises for what cannot be
+    made anew without cutting off those who trust it; the rest is made anew."""
     now = datetime.datetime.now(datetime.UTC)
-    if not layout.ca.exists() or not layout.ca_key.exists():
+    require_whole(layout)
+    if not layout.ca.exists():
         pair = pki.authority(now)
         pki.write_private(layout.ca_key, pair.key)
         pki.write_private(layout.ca, pair.certificate)
@@ -38,7 +40,7 @@ def ensure(layout: Layout, address: str, port: int, service_address: str) -> Non
         pki.write_private(layout.token_key, pki.private_key())
     signer = pki.Signer(layout.ca, layout.ca_key)
     hosts = server_names(address, service_address)
-    if not layout.server_certificate.exists() or not pki.serves(layout.server_certificate.read_bytes(), hosts, now):
+    if not _serves(layout, hosts, now):
         pair = signer.server(hosts, now)
         pki.write_private(layout.server_key, pair.key)
         pki.write_private(layout.server_certificate, pair.certificate)
@@ -46,6 +48,33 @@ def ensure(layout: Layout, address: str, port: int, service_address: str) -> Non
     _ensure_kubeconfig(layout, layout.admin_kubeconfig, signer, server, ADMIN, ["system:masters"], now)
     for name, user in COMPONENT_USERS.items():
         _ensure_kubeconfig(layout, layout.component_kubeconfig(name), signer, server, user, [], now)
+
+
+class Damaged(Exception):
+    """A file that others rely on is not what it should be; says what to do."""
+
+
+def require_whole(layout: Layout) -> None:
+    """The CA and the tokens' key: either they are not there yet, or they are whole."""
+    advice = "restore it from a copy of the data directory"
+    if layout.ca.exists() != layout.ca_key.exists():
+        gone = layout.ca_key if layout.ca.exists() else layout.ca
+        raise Damaged(f"{gone} is missing, while the other half of the CA is there; {advice}")
+    if layout.ca.exists() and not pki.belongs(layout.ca.read_bytes(), layout.ca_key.read_bytes()):
+        raise Damaged(f"{layout.ca} and {layout.ca_key} are not a certificate and its key; {advice}")
+    if layout.token_key.exists() and not pki.is_key(layout.token_key.read_bytes()):
+        raise Damaged(
+            f"{layout.token_key} is not a private key; {advice}, or remove it: then all service-account tokens end"
+        )
+
+
+def _serves(layout: Layout, hosts: list[str], now: datetime.datetime) -> bool:
+    """Whether the server's certificate will do."""
+    if not layout.server_certificate.exists() or not layout.server_key.exists():
+        return False
+    certificate = layout.server_certificate.read_bytes()
+    whole = pki.belongs(certificate, layout.server_key.read_bytes()) and pki.serves(certificate, hosts, now)
+    return whole and pki.is_signed(certificate, layout.ca.read_bytes())
 
 
 def server_names(address: str, service_address: str) -> list[str]:

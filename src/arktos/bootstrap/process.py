@@ -65,6 +65,24 @@ def spawn(command: list[str], log: Path) -> Process:
     return Process(child.pid, born(child.pid))
 
 
+def running(command: list[str]) -> Process | None:
+    """A process of this user's with exactly this command line: one that somebody started and was killed before they
+    had recorded it."""
+    wanted = b"\0".join(argument.encode() for argument in command) + b"\0"
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            if entry.stat().st_uid != os.geteuid() or (entry / "cmdline").read_bytes() != wanted:
+                continue
+        except OSError:
+            continue
+        found = Process(int(entry.name), born(int(entry.name)))
+        if found.born:
+            return found
+    return None
+
+
 def reap() -> None:
     """Collects children that have ended."""
     with suppress(ChildProcessError):

@@ -13,10 +13,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
-from arktos.bootstrap.components import Component, Settings, components
-from arktos.bootstrap.process import Process, born, reap, record, recorded, spawn
+from arktos.bootstrap.components import Component, Settings, components, keeper
+from arktos.bootstrap.process import Process, born, reap, record, recorded, running, spawn
 from arktos.wire import logs
 
 log = logs.get_logger(__name__)
@@ -26,18 +25,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0
 
 CALM = 10.0
 STOP_SECONDS = 10.0
-
-
-def keeper(settings: Settings) -> Component:
-    """The process that starts this one again. Not the `arktos` command: it must be small."""
-    script = Path(__file__).with_name("keeper.py")
-    return Component("keeper", (str(script), settings.data_dir))
-
-
-def command_of(component: Component) -> list[str]:
-    if component.name == "keeper":
-        return [sys.executable, "-I", "-S", *component.arguments]
-    return component.command
+RECORD_AGAIN = 2.0
 
 
 class Locked(Exception):
@@ -46,14 +34,15 @@ class Locked(Exception):
 
 class Supervisor:
     """Runs until stopped by SIGTERM or SIGINT. `kept`: have a keeper (not in the foreground, where somebody else
-    is)."""
+    is). `parts` are what it keeps running."""
 
-    def __init__(self, settings: Settings, *, kept: bool) -> None:
+    def __init__(self, settings: Settings, *, kept: bool, parts: Sequence[Component] | None = None) -> None:
         self.settings = settings
-        self._components: Sequence[Component] = components(settings)
+        self._components: Sequence[Component] = components(settings) if parts is None else parts
         if kept:
             self._components = [keeper(settings), *self._components]
         self._stopping = asyncio.Event()
+        self._playing: dict[str, Process] = {}
 
     async def run(self) -> None:
         layout = self.settings.layout
@@ -63,13 +52,13 @@ class Supervisor:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise Locked(f"another supervisor runs in {layout.root}") from None
-            me = os.getpid()
-            record(layout.process("supervisor"), _self(), sys.argv)
+            me = Process(os.getpid(), born(os.getpid()))
+            record(layout.process("supervisor"), me, sys.argv)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stopping.set)
             loop.add_signal_handler(signal.SIGCHLD, reap)
-            log.info("supervising", pid=me, data_dir=str(layout.root))
+            log.info("supervising", pid=me.pid, data_dir=str(layout.root))
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._keep(component)) for component in self._components]
                 await self._stopping.wait()
@@ -81,61 +70,86 @@ class Supervisor:
     async def _keep(self, component: Component) -> None:
         """Has the component's process running, for ever."""
         loop = asyncio.get_running_loop()
-        path = self.settings.layout.process(component.name)
-        command = command_of(component)
         delay = FIRST_DELAY
         while True:
-            process = recorded(path, command)
-            if process is None:
-                old = recorded(path)
-                if old is not None:  # started with other settings: the new ones win
-                    old.send(signal.SIGTERM)
-                    await asyncio.to_thread(old.wait_gone, STOP_SECONDS)
-                process = spawn(command, self.settings.layout.log(component.name))
-                record(path, process, command)
-                log.info("started", component=component.name, pid=process.pid)
-            else:
-                log.info("adopted", component=component.name, pid=process.pid)
             started = loop.time()
-            await _ended(process)
-            reap()
+            try:
+                process = await self._cast(component)
+            except OSError as error:  # no memory, no process numbers: perhaps later
+                event, fields = "not_started", {"error": str(error)}
+            else:
+                await self._end_of(component, process)
+                reap()
+                event, fields = "died", {"pid": str(process.pid)}
             delay = FIRST_DELAY if loop.time() - started > CALM else min(delay * 2, LONGEST_DELAY)
-            log.warning("died", component=component.name, pid=process.pid, restart_in=delay)
+            log.warning(event, of=component.name, restart_in=delay, **fields)
             await asyncio.sleep(delay)
+
+    async def _cast(self, component: Component) -> Process:
+        """The process that plays the component's part: the one that runs already, or a new one."""
+        path, command = self.settings.layout.process(component.name), component.command
+        process = recorded(path, command) or running(command)
+        if process is not None:
+            log.info("adopted", of=component.name, pid=process.pid)
+        else:
+            old = recorded(path)
+            if old is not None:  # started with other settings: the new ones win
+                old.send(signal.SIGTERM)
+                await asyncio.to_thread(old.wait_gone, STOP_SECONDS)
+            process = spawn(command, self.settings.layout.log(component.name))
+            log.info("started", of=component.name, pid=process.pid)
+        self._playing[component.name] = process
+        self._record(component)
+        return process
+
+    def _record(self, component: Component) -> None:
+        """Notes on disk who plays a part. On a full disk that fails, which is no reason to stop the player."""
+        try:
+            record(self.settings.layout.process(component.name), self._playing[component.name], component.command)
+        except OSError as error:
+            log.warning("not_recorded", of=component.name, error=str(error))
+
+    async def _end_of(self, component: Component, process: Process) -> None:
+        """Returns when the process has ended. Until it is recorded, that is tried again."""
+        path = self.settings.layout.process(component.name)
+        while recorded(path) != process and process.alive():
+            try:
+                async with asyncio.timeout(RECORD_AGAIN):
+                    await ended(process)
+            except TimeoutError:
+                self._record(component)
+        await ended(process)
 
     async def _stop_all(self) -> None:
         """Stops the components in the reverse order of their start: nobody loses the server that it needs to stop
-        well."""
+        well. The keeper goes first."""
         layout = self.settings.layout
-        keepers = [c for c in self._components if c.name == "keeper"]
-        for component in [*keepers, *reversed([c for c in self._components if c.name != "keeper"])]:
-            path = layout.process(component.name)
-            process = recorded(path)
+        keepers = [component for component in self._components if component.name == "keeper"]
+        others = [component for component in self._components if component.name != "keeper"]
+        for component in [*keepers, *reversed(others)]:
+            process = self._playing.get(component.name)
             if process is not None:
                 process.send(signal.SIGTERM)
                 if not await asyncio.to_thread(process.wait_gone, STOP_SECONDS):
-                    log.warning("killed", component=component.name, pid=process.pid)
+                    log.warning("killed", of=component.name, pid=process.pid)
                     process.send(signal.SIGKILL)
-                log.info("stopped", component=component.name, pid=process.pid)
-            path.unlink(missing_ok=True)
+                    await asyncio.to_thread(process.wait_gone, STOP_SECONDS)
+                log.info("stopped", of=component.name, pid=process.pid)
+            layout.process(component.name).unlink(missing_ok=True)
 
 
-def _self() -> Process:
-    return Process(os.getpid(), born(os.getpid()))
-
-
-async def _ended(process: Process) -> None:
+async def ended(process: Process) -> None:
     """Returns when the process has ended."""
     loop = asyncio.get_running_loop()
     try:
         descriptor = os.pidfd_open(process.pid)
     except ProcessLookupError:
         return
-    ended = asyncio.Event()
-    loop.add_reader(descriptor, ended.set)
+    done = asyncio.Event()
+    loop.add_reader(descriptor, done.set)
     try:
         if process.alive():
-            await ended.wait()
+            await done.wait()
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)

@@ -42,7 +42,7 @@ class _Lazy(click.Group):
 @click.group(cls=_Lazy, context_settings={"auto_envvar_prefix": "ARKTOS", "help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     help="YAML file with defaults: a mapping from command to a mapping from option to value.",
 )
 @click.version_option(package_name="arktos", prog_name="arktos")
@@ -50,15 +50,6 @@ class _Lazy(click.Group):
 def main(ctx: click.Context, config: Path | None) -> None:
     """One control plane for containers and virtual machines, for many tenants, that speaks the Kubernetes API."""
     if config is not None:
-        import yaml
+        from arktos.cli.config import read
 
-        try:
-            defaults = yaml.safe_load(config.read_bytes())
-        except yaml.YAMLError as error:
-            raise click.BadParameter(f"not YAML: {error}", param_hint="--config") from error
-        if not isinstance(defaults, dict):
-            raise click.BadParameter("must hold a mapping from command to options", param_hint="--config")
-        ctx.default_map = {
-            command: {option.replace("-", "_"): value for option, value in (options or {}).items()}
-            for command, options in defaults.items()
-        }
+        ctx.default_map = read(config, main, ctx)

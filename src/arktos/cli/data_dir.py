@@ -19,6 +19,7 @@ def data_dir_option(command: _Command) -> _Command:
         "--data-dir",
         type=click.Path(file_okay=False, path_type=Path),
         default=default_data_dir,
+        envvar="ARKTOS_DATA_DIR",
         show_default="/var/lib/arktos, for ordinary users ~/.local/share/arktos",
         help="Where the installation keeps everything.",
     )(command)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+from arktos.bootstrap.startup import CANNOT_START
+
+_FILE = click.Path(path_type=Path)
 
 
-def _run(component: str, main: Coroutine[Any, Any, None]) -> None:
+def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[Exception], ...]) -> None:
+    """Runs a process to its end. `refusals` are what it raises when it cannot start; each is one line in the log, under
+    a name that `arktos up` looks for."""
     import uvloop
 
-    from arktos.wire.logs import configure
+    from arktos.wire import logs
 
-    configure(component)
-    uvloop.run(main)
+    logs.configure(component)
+    try:
+        uvloop.run(main)
+    except refusals as error:
+        logs.get_logger(__name__).error(CANNOT_START, reason=" ".join(str(error).split()))
+        sys.exit(1)
 
 
 @click.command()
@@ -27,14 +35,14 @@ def _run(component: str, main: Coroutine[Any, Any, None]) -> None:
 @click.option(
     "--secure-port", type=click.IntRange(0, 65535), default=6443, show_default=True, help="HTTPS port; 0 takes any."
 )
-@click.option("--tls-cert-file", type=_EXISTING, required=True, help="The server's certificate, PEM.")
-@click.option("--tls-private-key-file", type=_EXISTING, required=True, help="Its key, PEM.")
-@click.option("--client-ca-file", type=_EXISTING, help="CA whose client certificates are trusted, PEM.")
-@click.option("--root-ca-file", type=_EXISTING, help="CA that pods shall trust; the client CA by default.")
-@click.option("--token-auth-file", type=_EXISTING, help='Static tokens, a line each: token,user,uid,"groups",tenant.')
+@click.option("--tls-cert-file", type=_FILE, required=True, help="The server's certificate, PEM.")
+@click.option("--tls-private-key-file", type=_FILE, required=True, help="Its key, PEM.")
+@click.option("--client-ca-file", type=_FILE, help="CA whose client certificates are trusted, PEM.")
+@click.option("--root-ca-file", type=_FILE, help="CA that pods shall trust; the client CA by default.")
+@click.option("--token-auth-file", type=_FILE, help='Static tokens, a line each: token,user,uid,"groups",tenant.')
 @click.option(
     "--service-account-key-file",
-    type=_EXISTING,
+    type=_FILE,
     required=True,
     help="Private key that signs service-account tokens, PEM.",
 )
@@ -53,16 +61,26 @@ def _run(component: str, main: Coroutine[Any, Any, None]) -> None:
     show_default=True,
     help="Largest request body.",
 )
-def apiserver(**options: Any) -> None:
+@click.option("--check", is_flag=True, help="Only check what the options name, the store's file too; start nothing.")
+def apiserver(check: bool, **options: Any) -> None:
     """Serve the API."""
+    from arktos.apiserver.inputs import Unusable, problems
     from arktos.apiserver.options import Options
+    from arktos.store.faults import StoreFault
+
+    wanted = Options(**options)
+    if check:
+        found = list(problems(wanted))
+        for problem in found:
+            click.echo(problem)
+        sys.exit(1 if found else 0)
     from arktos.apiserver.server import run
 
-    _run("apiserver", run(Options(**options)))
+    _run("apiserver", run(wanted), (Unusable, StoreFault))
 
 
 @click.command()
-@click.option("--kubeconfig", type=_EXISTING, required=True, help="How to reach the API server.")
+@click.option("--kubeconfig", type=_FILE, required=True, help="How to reach the API server.")
 @click.option(
     "--controllers",
     "names",
@@ -74,21 +92,23 @@ def apiserver(**options: Any) -> None:
 @click.option("--health-port", type=click.IntRange(0, 65535), default=10257, show_default=True)
 def controllers(kubeconfig: Path, names: str, health_address: str, health_port: int) -> None:
     """Run control loops, beside others of their kind if there are any."""
+    from arktos.client.kubeconfig import ConfigError
     from arktos.controllers.process import run, select
 
     try:
         chosen = select(names)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--controllers") from error
-    _run("controllers", run(kubeconfig, chosen, health_address, health_port))
+    _run("controllers", run(kubeconfig, chosen, health_address, health_port), (ConfigError, OSError))
 
 
 @click.command()
-@click.option("--kubeconfig", type=_EXISTING, required=True, help="How to reach the API server.")
+@click.option("--kubeconfig", type=_FILE, required=True, help="How to reach the API server.")
 @click.option("--health-address", default="127.0.0.1", show_default=True, help="Where health and metrics are served.")
 @click.option("--health-port", type=click.IntRange(0, 65535), default=10259, show_default=True)
 def scheduler(kubeconfig: Path, health_address: str, health_port: int) -> None:
     """Place pods on nodes; one instance works, others stand by."""
+    from arktos.client.kubeconfig import ConfigError
     from arktos.scheduler.process import run
 
-    _run("scheduler", run(kubeconfig, health_address, health_port))
+    _run("scheduler", run(kubeconfig, health_address, health_port), (ConfigError, OSError))

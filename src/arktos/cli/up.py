@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import shutil
-import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from arktos.bootstrap.components import Settings, components
+from arktos.bootstrap.components import Settings, components, supervisor
 from arktos.bootstrap.layout import Layout
 from arktos.bootstrap.process import recorded, spawn
+from arktos.bootstrap.startup import StartWatch
 from arktos.cli.data_dir import data_dir_option, installed
 
 READY_SECONDS = 60.0
@@ -37,7 +40,7 @@ POLL_SECONDS = 0.05
 @click.option(
     "--token-auth-file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help='Static tokens: token,user,uid,"groups",tenant.',
+    help='Static tokens, a line each: token,user,uid,"groups",tenant.',
 )
 @click.option("--authorization-mode", default="RBAC", show_default=True)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for init systems that supervise.")
@@ -61,21 +64,21 @@ def up(
         str(token_auth_file.absolute()) if token_auth_file else "",
         authorization_mode,
     )
-    layout = wanted.layout
-    if recorded(layout.process("supervisor")) is not None:
-        _already_up(wanted)
-        return
     began = time.monotonic()
-    _require_room(layout)
-    _require_free(wanted)
-    _prepare(wanted)
+    _require_room(wanted.layout)
+    with _alone(wanted.layout):
+        if _is_up(wanted):
+            click.echo("Arktos is up already.")
+        else:
+            _require_free(wanted)
+            _prepare(wanted)
+            if not foreground:
+                _start(wanted)
+                click.echo(f"Arktos is up (in {time.monotonic() - began:.1f} s).")
     if foreground:
         _supervise(wanted, kept=False)
-        return
-    spawn([sys.executable, "-m", "arktos", "supervise", f"--data-dir={layout.root}"], layout.log("supervisor"))
-    _wait_ready(wanted)
-    click.echo(f"Arktos is up (in {time.monotonic() - began:.1f} s).")
-    _advise(wanted)
+    else:
+        _advise(wanted)
 
 
 @click.command(hidden=True)
@@ -89,52 +92,62 @@ def supervise(data_dir: Path) -> None:
 @data_dir_option
 def down(data_dir: Path) -> None:
     """Stop the system. All data stays."""
-    settings = installed(data_dir)
-    layout = settings.layout
-    supervisor = recorded(layout.process("supervisor"))
-    if supervisor is not None:
-        supervisor.send(signal.SIGTERM)
-        if not supervisor.wait_gone(45.0):
-            raise click.ClickException(f"the supervisor (process {supervisor.pid}) does not stop")
-    left = _leftovers(settings)
-    click.echo("Arktos is down." if supervisor is not None or left else "Arktos was not running.")
+    from arktos.bootstrap.stopping import StillRunning, stop
 
-
-def _leftovers(settings: Settings) -> bool:
-    """Stops what a killed supervisor left running. Whether there was any."""
-    found = False
-    for name in ("keeper", *reversed([c.name for c in components(settings)])):
-        process = recorded(settings.layout.process(name))
-        if process is not None:
-            found = True
-            process.send(signal.SIGTERM)
-            if not process.wait_gone(15.0):
-                process.send(signal.SIGKILL)
-        settings.layout.process(name).unlink(missing_ok=True)
-    return found
+    try:
+        ran = stop(installed(data_dir))
+    except StillRunning as error:
+        raise click.ClickException(str(error)) from error
+    click.echo("Arktos is down." if ran else "Arktos was not running.")
 
 
 def _supervise(settings: Settings, *, kept: bool) -> None:
     from arktos.bootstrap.supervisor import Locked, Supervisor
-    from arktos.wire.logs import configure
+    from arktos.wire import logs
 
-    configure("supervisor")
+    logs.configure("supervisor")
     try:
         asyncio.run(Supervisor(settings, kept=kept).run())
     except Locked as error:
-        raise click.ClickException(str(error)) from error
+        logs.get_logger(__name__).error("not_needed", reason=str(error))
+        sys.exit(1)
 
 
-def _already_up(wanted: Settings) -> None:
-    running = Settings.load(wanted.layout)
-    if running != wanted:
+@contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """Of several `arktos up` at once, one starts the system, and the others find it started."""
+    with (layout.run / "up.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _is_up(wanted: Settings) -> bool:
+    """Whether a supervisor runs already; then the system is ready, or soon is."""
+    if recorded(wanted.layout.process("supervisor")) is None:
+        return False
+    if Settings.load(wanted.layout) != wanted:
         raise click.ClickException(
-            f"a system with other settings runs in {wanted.data_dir}; "
-            f"`arktos down --data-dir {wanted.data_dir}` stops it"
+            f"a system with other settings runs in {wanted.data_dir}; `arktos down --data-dir {wanted.data_dir}` stops "
+            "it"
         )
-    _wait_ready(wanted)
-    click.echo("Arktos is up already.")
-    _advise(wanted)
+    _wait_ready(wanted, StartWatch(wanted))
+    return True
+
+
+def _start(settings: Settings) -> None:
+    """Starts the supervisor and waits until all is ready. What cannot start is not left running."""
+    from arktos.bootstrap.stopping import stop
+
+    watch = StartWatch(settings)
+    command = supervisor(settings).command
+    spawn(command, settings.layout.log("supervisor"))
+    try:
+        _wait_ready(settings, watch)
+    except StartFailed as failed:
+        stop(settings)
+        raise click.ClickException(
+            f"{failed}\nNothing was left running. The logs are in {settings.layout.root}/log."
+        ) from failed
 
 
 def _require_room(layout: Layout) -> None:
@@ -172,17 +185,31 @@ def _prepare(settings: Settings) -> None:
 
     try:
         networks = [ipaddress.ip_network(part.strip()) for part in settings.service_cluster_ip_range.split(",")]
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--service-cluster-ip-range") from error
-    credentials.ensure(settings.layout, settings.address, settings.port, str(networks[0][1]))
+        first = str(networks[0][1])
+    except (ValueError, IndexError) as error:
+        text = (
+            f"--service-cluster-ip-range: {settings.service_cluster_ip_range!r}: {error}; give one such as 10.96.0.0/12"
+        )
+        raise click.ClickException(text) from error
+    try:
+        credentials.ensure(settings.layout, settings.address, settings.port, first)
+    except (credentials.Damaged, OSError) as error:
+        raise click.ClickException(str(error)) from error
     settings.save()
 
 
-def _wait_ready(settings: Settings) -> None:
+class StartFailed(click.ClickException):
+    """A process has said why it cannot start."""
+
+
+def _wait_ready(settings: Settings, watch: StartWatch) -> None:
     from arktos.bootstrap.readiness import problem
 
     deadline = time.monotonic() + READY_SECONDS
     while (why := problem(settings)) is not None:
+        reason = watch.failure()
+        if reason is not None:
+            raise StartFailed(reason)
         if time.monotonic() > deadline:
             raise click.ClickException(f"not ready after {READY_SECONDS:.0f} s: {why}\nSee {settings.layout.root}/log.")
         time.sleep(POLL_SECONDS)

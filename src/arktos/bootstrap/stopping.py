@@ -1,0 +1,54 @@
+"""Stopping an installation, in whatever state it is: also when the supervisor was killed, or is being started again."""
+
+from __future__ import annotations
+
+import signal
+
+from arktos.bootstrap.components import Component, Settings, components, keeper, supervisor
+from arktos.bootstrap.process import Process, recorded, running
+
+SUPERVISOR_SECONDS = 60.0
+"""A supervisor stops its components one after the other, each with time to finish."""
+COMPONENT_SECONDS = 15.0
+
+
+class StillRunning(Exception):
+    """A process does not stop."""
+
+
+def stop(settings: Settings) -> bool:
+    """Stops everything; says whether anything ran. Raises StillRunning."""
+    found = False
+    # A keeper may start a supervisor, and a supervisor a keeper, until both are gone.
+    while True:
+        process = _of(settings, supervisor(settings))
+        if process is not None:
+            found = True
+            process.send(signal.SIGTERM)
+            if not process.wait_gone(SUPERVISOR_SECONDS):
+                raise StillRunning(f"the supervisor (process {process.pid}) does not stop")
+        elif not _end(settings, keeper(settings)):
+            break
+        found = True
+    for component in reversed(components(settings)):
+        found = _end(settings, component) or found
+    for component in (supervisor(settings), keeper(settings), *components(settings)):
+        settings.layout.process(component.name).unlink(missing_ok=True)
+    return found
+
+
+def _end(settings: Settings, component: Component) -> bool:
+    """Ends a process that has no supervisor any more. Whether there was one."""
+    process = _of(settings, component)
+    if process is None:
+        return False
+    process.send(signal.SIGTERM)
+    if not process.wait_gone(COMPONENT_SECONDS):
+        process.send(signal.SIGKILL)
+        if not process.wait_gone(COMPONENT_SECONDS):
+            raise StillRunning(f"the {component.name} (process {process.pid}) does not stop")
+    return True
+
+
+def _of(settings: Settings, component: Component) -> Process | None:
+    return recorded(settings.layout.process(component.name)) or running(component.command)
