@@ -69,7 +69,8 @@ def _hpa_to_v2(obj: Obj) -> Obj:
     spec, status = dict(obj.get("spec") or {}), dict(obj.get("status") or {})
     annotations = dict(obj["metadata"].get("annotations") or {})
     kept = {name: _loaded(annotations.pop(name, "")) for name in _HPA_ANNOTATIONS}
-    metrics = kept[_METRICS] if isinstance(kept[_METRICS], list) else []
+    stored = kept[_METRICS]
+    metrics: list[object] = list(stored) if isinstance(stored, list) else []
     percentage = spec.pop("targetCPUUtilizationPercentage", None)
     status.pop("currentCPUUtilizationPercentage", None)
     if percentage is not None:
