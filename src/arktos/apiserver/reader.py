@@ -87,11 +87,16 @@ class Reader:
         return Page(records[:limit] if more else records, page.revision, more, remaining)
 
     def changes(self, query: Query, since: int, *, limit: int = 0) -> Sequence[WatchEvent]:
+        """As `Store.changes`: whole revisions, at least `limit` events where there are as many."""
         events = self.store.changes(query, since, limit=limit)
-        for other in self._borrowed(query):
-            more = self.store.changes(other, since, limit=limit)
-            events = sorted((*events, *more), key=lambda e: e.record.revision)
-        return events
+        borrowed = self._borrowed(query)
+        if not borrowed:
+            return events
+        found = [events, *(self.store.changes(other, since, limit=limit) for other in borrowed)]
+        # What was cut at the limit says nothing of what comes after it.
+        horizon = min((part[-1].record.revision for part in found if limit and len(part) >= limit), default=None)
+        merged = sorted((event for part in found for event in part), key=lambda event: event.record.revision)
+        return merged if horizon is None else [event for event in merged if event.record.revision <= horizon]
 
     def subscribe(self, query: Query, deliver: Deliver) -> Subscription:
         subscriptions = [self.store.subscribe(query, deliver)]
