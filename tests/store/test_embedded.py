@@ -321,6 +321,21 @@ async def test_what_a_crash_lost_stays_unanswerable(tmp_path: Path, objects: Any
             assert [event.record for event in later_still.changes(LEASES, floor)] == list(later.records)
 
 
+async def test_that_a_resource_is_lazy_outlives_its_log(tmp_path: Path, objects: Any, crashed: Any) -> None:
+    path, lease = tmp_path / "store.db", objects.key("a", resource="leases")
+    async with open_store(path, {}, window=Window(1e9, 3, 1 << 30)) as store:
+        await store.commit([], [objects.put(lease, lazy=True)])
+        for number in range(20):
+            await store.commit([], [objects.put(objects.key("p"), str(number))])
+        await until(lambda: store.stats().log_rows == 3)
+        seen = await store.commit([], [objects.put(lease, "lost", lazy=True)])
+        image = crashed(path)
+    async with open_store(image, {}) as again:
+        assert again.oldest < seen.revision
+        with pytest.raises(RevisionCompacted):
+            again.changes(LEASES, seen.revision)
+
+
 async def test_after_a_clean_close_everything_resumes(tmp_path: Path, objects: Any) -> None:
     path, lease = tmp_path / "store.db", objects.key("a", resource="leases")
     async with open_store(path, {}) as store:
