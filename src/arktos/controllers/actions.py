@@ -14,6 +14,13 @@ from arktos.model.status import ApiError, NotFound
 FAILURES = (ApiError, ConnectionFailed)
 """What a call can end with besides success."""
 
+_ENDING = frozenset({"NamespaceTerminating", "TenantTerminating"})
+
+
+def into_the_ending(error: Exception) -> bool:
+    """Whether a create was refused because its namespace or tenant is on its way out: no retry will help."""
+    return isinstance(error, ApiError) and any(cause.reason in _ENDING for cause in error.causes)
+
 
 @dataclass(frozen=True, slots=True)
 class Create:

@@ -115,7 +115,7 @@ class _PodCollector:
                 continue
             obj = node.obj()
             ready = conditions.is_true((obj.get("status") or {}).get("conditions"), "Ready")
-            taints = obj["spec"].get("taints") or ()
+            taints = (obj.get("spec") or {}).get("taints") or ()
             if not ready and any(taint.get("key") == OUT_OF_SERVICE for taint in taints):
                 found.add(node.name)
         return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from arktos.client import Cached, Key
-from arktos.controllers.actions import Create, perform
+from arktos.controllers.actions import Create, into_the_ending, perform
 from arktos.controllers.context import Context, Unit
 from arktos.model import registry
 from arktos.model.status import AlreadyExists, Forbidden, NotFound
@@ -29,9 +29,12 @@ def build(context: Context) -> Unit:
     async def work(key: Key) -> None:
         tenant, _, name = key
         for action in reconcile(namespaces.get(tenant, "", name), accounts.get(tenant, name, DEFAULT)):
-            # Forbidden: the namespace is being deleted, as its own event is about to tell.
-            with contextlib.suppress(AlreadyExists, Forbidden, NotFound):
-                await perform(context.client, action)
+            with contextlib.suppress(AlreadyExists, NotFound):
+                try:
+                    await perform(context.client, action)
+                except Forbidden as error:
+                    if not into_the_ending(error):
+                        raise
 
     controller = context.controller(NAME, work, workers=32)
     controller.watches(namespaces, when=lambda old, new: new is not None and not new.deleting)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from arktos.client import Cached, Key
 from arktos.client.controller import controller_key
 from arktos.controllers import owners
-from arktos.controllers.actions import FAILURES, Create, Delete, Patch, perform
+from arktos.controllers.actions import FAILURES, Create, Delete, Patch, into_the_ending, perform
 from arktos.controllers.context import Context, Unit
 from arktos.controllers.freshness import OwnWrites
 from arktos.controllers.pods import PodView, view
@@ -21,7 +21,6 @@ NAME = "replicaset"
 REPLICASET = registry.by_resource("replicasets.apps")
 POD = registry.by_resource("pods")
 _ORPHANS = "unmanaged"
-_ENDING = frozenset({"NamespaceTerminating", "TenantTerminating"})
 
 
 class _ReplicaSets:
@@ -116,7 +115,7 @@ class _ReplicaSets:
 
     def _ends(self, key: Key, error: Exception) -> bool:
         """Whether a create failed because its namespace is on its way out: nothing to retry, nothing to tell."""
-        if isinstance(error, ApiError) and any(cause.reason in _ENDING for cause in error.causes):
+        if into_the_ending(error):
             return True
         namespace = self.namespaces.get(key[0], "", key[1])
         return isinstance(error, ApiError) and (namespace is None or namespace.deleting)
