@@ -56,7 +56,8 @@ class Params(dict[str, str]):
 
 @dataclass(slots=True)
 class Call:
-    """`tenant` is resolved (`all` only for LIST and WATCH). `warnings` become `Warning` headers of the answer."""
+    """`tenant` is resolved (`all` only for LIST and WATCH). Where `only_name` is set, the caller may see no object of
+    another name. `warnings` become `Warning` headers of the answer."""
 
     request: Request
     info: RequestInfo
@@ -65,6 +66,7 @@ class Call:
     tenant: str
     params: Params
     accept: Accept
+    only_name: str = ""
     warnings: list[str] = field(default_factory=list)
 
     @property

@@ -22,9 +22,9 @@ from arktos.apiserver.verbs.get import get
 from arktos.apiserver.verbs.list import list_objects
 from arktos.apiserver.verbs.watch import watch
 from arktos.apiserver.watching import WatchServer
-from arktos.model import registry
-from arktos.model.kinds import Kind, Scope
-from arktos.model.status import MethodNotAllowed, NotAcceptable, NotFound, Unauthorized
+from arktos.model import registry, selectors
+from arktos.model.kinds import ALL_TENANTS, Kind, Scope
+from arktos.model.status import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, Unauthorized
 from arktos.wire.http import Reply, Request
 from arktos.wire.mediatype import negotiate
 
@@ -94,20 +94,20 @@ class Dispatcher:
         params = Params.parse(request.query)
         verb = self._verb(request.method, info, params)
         request.mark = (verb, info.group, info.version, info.resource, info.subresource)
+        name = info.name
+        if not name and kind is not None and "metadata.name" in params.get("fieldSelector", ""):
+            # Whoever may list one object by name may do so with a selector, as upstream.
+            name = selectors.named_by(params["fieldSelector"], kind)
         only_own = self._authorize(
-            Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, info.name)
+            Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, name)
         )
         if kind is None:
             raise NotFound("the server could not find the requested resource")
-        _check_place(kind, info, verb)
-        if only_own:
-            mine = f"metadata.name={tenant}"
-            fields = params.get("fieldSelector", "")
-            params["fieldSelector"] = f"{fields},{mine}" if fields else mine
+        _check_place(kind, info, verb, tenant)
         accept = negotiate(request.headers.get("accept", ""), kinds=FORMS)
         if accept is None:
             raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
-        call = Call(request, info, kind, user, tenant, params, accept)
+        call = Call(request, info, kind, user, tenant, params, accept, tenant if only_own else "")
         if info.subresource:
             return self._routes.subresource(call, verb)
         if verb not in kind.verbs:
@@ -139,7 +139,7 @@ class Dispatcher:
         return decision.only_own
 
 
-def _check_place(kind: Kind, info: RequestInfo, verb: str) -> None:
+def _check_place(kind: Kind, info: RequestInfo, verb: str, tenant: str) -> None:
     """NotFound or MethodNotAllowed for paths that no object or collection has: a namespace around what has none (whose
     roles would otherwise decide about it), an object of a namespace without one, a method of the other kind of path."""
     if kind.scope is Scope.NAMESPACE:
@@ -154,3 +154,5 @@ def _check_place(kind: Kind, info: RequestInfo, verb: str) -> None:
         allowed = allowed and bool(info.name) != (verb == "create") if verb in _NAMED_OR_NOT else allowed
     if not allowed:
         raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    if tenant == ALL_TENANTS and kind.scope is not Scope.CLUSTER and verb not in {"list", "watch"}:
+        raise BadRequest("this concerns one tenant; across all tenants there is list and watch only")

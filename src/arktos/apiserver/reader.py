@@ -108,6 +108,10 @@ class Reader:
         return [other for other in found if other is not None]
 
 
+def _revision(event: WatchEvent) -> int:
+    return event.record.revision
+
+
 class _Joined:
     def __init__(self, parts: Sequence[Subscription]) -> None:
         self._parts = parts

@@ -28,7 +28,7 @@ FORMS = _PARTIAL | {"Table"}
 """What objects can be served as, besides themselves."""
 
 
-class ContinueToken(msgspec.Struct, frozen=True, array_like=True):
+class ContinueToken(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Where a chunked list goes on: after this key, in the state at this revision. Opaque to clients."""
 
     revision: int

@@ -78,7 +78,7 @@ class WatchServer:
         timeout: float,
     ) -> Stream:
         """A stream of the changes after `since`; `initial` records are sent first as ADDED. `identity` tells equal
-        queries (a compiled selector compares by identity, so the caller says what it was made from)."""
+        queries."""
         key = (*identity, *encoding.identity)
 
         def begin(channel: Channel) -> None:

@@ -25,7 +25,7 @@ from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, managed, metadata, schema, strategy, validation
 from arktos.model.kinds import Kind, Obj
-from arktos.model.status import Conflict, FieldError, already_exists, conflict, invalid, not_found
+from arktos.model.status import Conflict, FieldError, already_exists, conflict, forbidden, invalid, not_found
 from arktos.store.records import (
     SLOT,
     Absent,
@@ -138,6 +138,8 @@ class Writer:
         newer: Record | None = None
         for _ in range(RETRIES):
             record = newer or self.reader.get(key)
+            if record is not None and record.key.tenant != key.tenant:
+                raise forbidden(key.resource, key.name, f"it belongs to {record.key.tenant}, which shares it")
             try:
                 if record is None:
                     return await self._create_changed(call, key, create, book)

@@ -93,6 +93,12 @@ class Selector:
         both = [(max(a, c), min(b, d)) for a, b in covering for c, d in sharded]
         return selectors_fields.merged(both)
 
+    def only(self, name: str) -> Selector:
+        """This selector, for objects of one name: whatever it says, nothing else matches."""
+        term = selectors_fields.Term("metadata.name", "=", name)
+        branches = tuple((*branch, term) for branch in self._branches) or ((term,),)
+        return Selector(self._requirements, branches, self._shards, nothing=self._nothing)
+
     @property
     def labels(self) -> str:
         """The label selector in canonical form; `parse` of it is an equal selector."""
@@ -135,6 +141,12 @@ def parse(label_selector: str, field_selector: str, kind: Kind, shard_selector: 
     if not requirements and not branches and shards is None:
         return None
     return Selector(requirements, branches, shards)
+
+
+def named_by(field_selector: str, kind: Kind) -> str:
+    """The one name that a field selector lets through, "" if there is no such name. BadRequest."""
+    selector = parse("", field_selector, kind)
+    return (selector.exact("metadata.name") if selector is not None else None) or ""
 
 
 def parse_labels(label_selector: str) -> Selector:

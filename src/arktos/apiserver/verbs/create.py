@@ -6,7 +6,7 @@ from arktos.apiserver import represent
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.writes import Writer
-from arktos.model.kinds import ALL_TENANTS, Kind, Obj, Scope
+from arktos.model.kinds import Kind, Obj, Scope
 from arktos.model.status import BadRequest
 from arktos.wire.http import Response
 
@@ -21,8 +21,6 @@ async def create(call: Call, writer: Writer) -> Response:
 def locate(call: Call, kind: Kind, obj: Obj) -> None:
     """Reconciles the body's tenant, namespace and name with the request's: missing ones are filled in, others must
     agree (BadRequest, ARKTOS 1.6). Kinds without a tenant or namespace lose theirs."""
-    if call.tenant == ALL_TENANTS and kind.scope is not Scope.CLUSTER:
-        raise BadRequest("writes name one tenant; 'all' is for list and watch")
     meta = obj.get("metadata")
     if not isinstance(meta, dict):
         meta = obj["metadata"] = {}

@@ -19,7 +19,7 @@ from arktos.apiserver.lifecycle import is_parent
 from arktos.apiserver.verbs.list import page_of, query_of
 from arktos.apiserver.writes import RETRIES, Writer, busy, finished
 from arktos.model import dates, structure
-from arktos.model.kinds import ALL_TENANTS, Kind, Obj
+from arktos.model.kinds import Kind, Obj
 from arktos.model.status import BadRequest, FieldError, Invalid, NotFound, conflict, forbidden, not_found
 from arktos.store.records import AtRevision, Delete, Key, Page, PreconditionFailed, Record, Write
 from arktos.wire.http import Response
@@ -98,8 +98,6 @@ def _refused(field: str, why: str) -> Invalid:
 
 
 async def delete(call: Call, writer: Writer) -> Response:
-    if call.tenant == ALL_TENANTS and call.query_tenant is None:
-        raise BadRequest("a resource cannot be deleted by name across all tenants")
     record, gone = await remove(call, writer, call.key, options_of(call))
     if gone and call.kind.resource not in RETURNS_OBJECT:
         return Response(200, dumps(_success(call.kind, record)))
@@ -108,8 +106,6 @@ async def delete(call: Call, writer: Writer) -> Response:
 
 async def delete_collection(call: Call, writer: Writer) -> Response:
     """Deletes what a LIST with the same parameters shows; answers what it deleted or marked."""
-    if call.tenant == ALL_TENANTS:
-        raise BadRequest("collections are deleted in one tenant")
     options = options_of(call)
     page = page_of(call, writer.reader, query_of(call))
     touched: list[Record] = []

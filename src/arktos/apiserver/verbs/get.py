@@ -6,15 +6,12 @@ from arktos.apiserver import represent
 from arktos.apiserver.call import Call
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.verbs.freshness import require_reached
-from arktos.model.kinds import ALL_TENANTS
-from arktos.model.status import BadRequest, not_found
+from arktos.model.status import not_found
 from arktos.wire.http import Response
 
 
 def get(call: Call, reader: Reader) -> Response:
     """The object as of now (reads are linearizable, so every `resourceVersion` not in the future is satisfied)."""
-    if call.tenant == ALL_TENANTS and call.query_tenant is None:
-        raise BadRequest("a resource cannot be retrieved by name across all tenants")
     if call.params:
         require_reached(reader, call.params.get("resourceVersion", ""))
     record = reader.get(call.key)

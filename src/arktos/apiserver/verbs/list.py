@@ -5,12 +5,12 @@ from __future__ import annotations
 from arktos.apiserver import represent
 from arktos.apiserver.call import Call
 from arktos.apiserver.reader import Reader
-from arktos.apiserver.verbs.freshness import require_reached
+from arktos.apiserver.verbs.freshness import require_own_past, require_reached
 from arktos.apiserver.versions import storage_kind
 from arktos.model import selectors
-from arktos.model.kinds import Scope
+from arktos.model.kinds import SYSTEM_TENANT, Scope
 from arktos.model.selectors import Selector
-from arktos.model.status import BadRequest, Expired, FieldError, Invalid
+from arktos.model.status import BadRequest, Expired, FieldError, Invalid, Timeout
 from arktos.store.records import Page, Query, RevisionAhead, RevisionCompacted
 from arktos.wire.http import Response
 
@@ -27,18 +27,12 @@ def selector_of(call: Call) -> Selector | None:
 
 
 def query_of(call: Call) -> Query:
-    """The store query of a LIST, WATCH or deletecollection. A name in the path (a watch of one object) is a
-    selector."""
+    """The store query of a LIST, WATCH or deletecollection, cut to one name where the path has one or the caller may
+    see no other."""
     selector = selector_of(call)
-    if call.info.name:
-        named = f"metadata.name={call.info.name}"
-        fields = call.params.get("fieldSelector", "")
-        selector = selectors.parse(
-            call.params.get("labelSelector", ""),
-            f"{fields},{named}" if fields else named,
-            call.kind,
-            call.params.get("shardSelector", ""),
-        )
+    for name in (call.info.name, call.only_name):
+        if name:
+            selector = (selector or selectors.EVERYTHING).only(name)
     namespaced = call.kind.scope is Scope.NAMESPACE
     return Query(
         storage_kind(call.kind).resource,
@@ -67,6 +61,8 @@ def page_of(call: Call, reader: Reader, query: Query) -> Page:
         return _continued(call, reader, query, limit, token)
     revision = require_reached(reader, version)
     exact = match == "Exact" or (not match and bool(limit) and revision > 0)
+    if exact:
+        require_own_past(call, reader, revision)
     try:
         return reader.list(query, limit=limit, revision=revision if exact else 0)
     except RevisionCompacted as error:
@@ -94,11 +90,23 @@ def _check_match(version: str, match: str, continued: bool) -> None:
 def _continued(call: Call, reader: Reader, query: Query, limit: int, text: str) -> Page:
     token = represent.ContinueToken.decode(text)
     after = represent.continue_key(call, token)
+    if not _goes_on(query, token):
+        raise BadRequest("continue key is not valid: it was not issued for this list")
     try:
+        require_own_past(call, reader, token.revision)
         return reader.list(query, limit=limit, after=after, revision=token.revision)
-    except (RevisionCompacted, RevisionAhead) as error:
+    except (Expired, Timeout, RevisionCompacted, RevisionAhead) as error:
         fresh = represent.ContinueToken(reader.revision, token.tenant, token.namespace, token.name).encode()
         raise ExpiredContinue(fresh) from error
+
+
+def _goes_on(query: Query, token: represent.ContinueToken) -> bool:
+    """Whether this list can have got as far as the token says. Shared classes of `system` end every tenant's list."""
+    return (
+        token.revision > 0
+        and (query.tenant is None or token.tenant in {query.tenant, SYSTEM_TENANT})
+        and (query.namespace is None or token.namespace == query.namespace)
+    )
 
 
 class ExpiredContinue(Expired):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from arktos.apiserver import represent
 from arktos.apiserver.call import Call
-from arktos.apiserver.verbs.freshness import parse_revision, too_large
+from arktos.apiserver.verbs.freshness import parse_revision, require_own_past, too_large
 from arktos.apiserver.verbs.list import query_of
 from arktos.apiserver.watching import WatchServer, default_timeout
 from arktos.model.status import Expired, FieldError, Invalid
@@ -30,16 +30,10 @@ def watch(call: Call, watches: WatchServer) -> Stream:
         since = reader.revision
     elif since < reader.store.oldest:
         raise Expired(f"too old resource version: {since} ({reader.store.oldest})")
+    else:
+        require_own_past(call, reader, since)
     timeout = float(params.number("timeoutSeconds")) or default_timeout()
-    identity = (
-        call.kind.resource,
-        query.tenant,
-        query.namespace,
-        call.info.name,
-        params.get("labelSelector", ""),
-        params.get("fieldSelector", ""),
-        params.get("shardSelector", ""),
-    )
+    identity = (query.resource, query.tenant, query.namespace, query.selector)
     return watches.open(
         identity,
         query,
