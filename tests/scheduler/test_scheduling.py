@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from arktos.scheduler.engine import Bind
@@ -64,7 +65,8 @@ def test_the_words_that_users_know() -> None:
     h.run()
     assert why(h, key) == (
         "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {k: v}. preemption: "
-        "0/3 nodes are available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
+        "0/3 nodes are available: 1 No preemption victims found for incoming pod, "
+        "2 Preemption is not helpful for scheduling."
     )
 
 
@@ -415,3 +417,50 @@ def test_equal_pods_that_fail_are_told_the_same_until_something_changes() -> Non
     h.node("b", cpu="8")
     assert set(h.run().values()) == {"b"}
     assert len(h.bound) == 3
+
+
+def test_absurd_amounts_fit_nowhere_and_break_nothing() -> None:
+    h = Harness()
+    h.node("a", memory="8Ei")
+    huge = [{"name": f"c{n}", "image": "i", "resources": {"requests": {"memory": "7Ei"}}} for n in range(3)]
+    key = h.pod("p", containers=huge)
+    for number in range(20):
+        h.pod(f"pinned{number}", containers=huge, node="a")
+    other = h.pod("q", memory="1Gi")
+    h.run()
+    assert {key, other} <= h.refused.keys()
+
+
+def test_a_pod_that_cannot_be_read_is_refused_at_the_door() -> None:
+    h = Harness()
+    with pytest.raises(msgspec.ValidationError):
+        h.pod("p", cpu="many")
+    with pytest.raises(msgspec.ValidationError):
+        h.pod("q", affinity={"podAffinity": {SOFT: [{"weight": 1}]}})
+
+
+def test_a_status_update_of_a_placed_pod_wakes_nobody() -> None:
+    h = Harness()
+    h.node("a")
+    key = h.pod("db", labels={"app": "db"}, node="a")
+    waiting = h.pod("p", affinity=near(pods("web")))
+    h.run()
+    h.now = 20.0
+    h.put_pod({**h.pods[key], "status": {"phase": "Running"}})
+    assert h.engine.queue.place(waiting) == "unschedulable"
+    changed = h.pods[key]
+    h.put_pod({**changed, "metadata": {**changed["metadata"], "labels": {"app": "web"}}})
+    assert h.run() == {"p": "a"}
+
+
+def test_a_smaller_pod_makes_room() -> None:
+    h = Harness()
+    h.node("a", cpu="2")
+    key = h.pod("big", cpu="2", node="a")
+    h.pod("p", cpu="1")
+    h.run()
+    h.now = 20.0
+    shrunk = h.pods[key]
+    small = [{"name": "main", "image": "img", "resources": {"requests": {"cpu": "1"}}}]
+    h.put_pod({**shrunk, "spec": {**shrunk["spec"], "containers": small}})
+    assert h.run() == {"p": "a"}

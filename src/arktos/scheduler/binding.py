@@ -80,7 +80,7 @@ class Binder:
             "metadata": {"name": name, "namespace": namespace, "uid": bind.pod.uid},
             "target": {"apiVersion": "v1", "kind": "Node", "name": bind.node},
         }
-        backoff = Backoff(0.1, 5.0)
+        backoff: Backoff | None = None
         while True:
             try:
                 await self._client.create(
@@ -90,6 +90,7 @@ class Binder:
             except ConnectionFailed:
                 # It may have been written. The booking stands, and writing it again does no harm: at worst a Conflict,
                 # and by then the pod's own event has said where it is.
+                backoff = backoff or Backoff(0.1, 5.0)
                 await asyncio.sleep(backoff.next())
         self._metrics.scheduled += 1
         self._recorder.event(

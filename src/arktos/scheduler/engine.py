@@ -104,7 +104,7 @@ class Engine:
             return
         self._pods[key] = pod
         if pod.node:
-            self._placed(pod, now)
+            self._placed(pod, old if old is not None and old.uid == pod.uid else None, now)
         elif key in self._assumed:
             self._book(pod, self._assumed[key])
         else:
@@ -236,14 +236,20 @@ class Engine:
         if self._room is not None:
             self._room.cluster.book(pod, node)
 
-    def _placed(self, pod: Pod, now: float) -> None:
-        """The API says that the pod is on a node."""
+    def _placed(self, pod: Pod, old: Pod | None, now: float) -> None:
+        """The API says that the pod is on a node. `old` is what it said before."""
         self.queue.remove(pod.key)
         self._unnominate(pod)
         ours = self._assumed.pop(pod.key, "") == pod.node
         self._book(pod, pod.node)
-        if not ours:
+        if old is None or not old.node:
+            if not ours:
+                self.queue.happened(_ARRIVED, now, lambda key: key[0] == pod.tenant)
+            return
+        if old.label_key != pod.label_key or old.deleting != pod.deleting:
             self.queue.happened(_ARRIVED, now, lambda key: key[0] == pod.tenant)
+        if old.template is not pod.template:
+            self.queue.happened(_LEFT, now)
 
     def _waiting(self, pod: Pod, old: Pod | None, now: float) -> None:
         """A pod without a node: into the queue if it is ours and may go."""

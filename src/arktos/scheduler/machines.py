@@ -6,6 +6,7 @@ import msgspec
 
 from arktos.client import Cached
 from arktos.model.quantity import QuantityError, parse
+from arktos.scheduler.templates import LARGEST
 from arktos.scheduler.terms import Taint
 
 CONTAINER_READY = "ContainerRuntimeReady"
@@ -83,7 +84,7 @@ def _amount(resource: str, text: str | int) -> int:
         quantity = parse(str(text))
     except QuantityError:
         return 0
-    return min(quantity.milli if resource == "cpu" else quantity.value, 2**62)
+    return min(quantity.milli if resource == "cpu" else quantity.value, LARGEST - 1)
 
 
 def changes(old: Machine | None, new: Machine) -> frozenset[str]:

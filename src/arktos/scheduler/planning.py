@@ -129,7 +129,7 @@ class Planner:
         extra: Ints | None = None
         for more, weight in (
             (_percent(standing.preference, passing) if pod.template.node_preferences else None, 2),
-            (_reversed(standing.dislike, passing), 3),
+            (_reversed(standing.dislike, passing) if standing.dislikes else None, 3),
             (_between(affinity.liking(pod, self._cluster), passing), 2),
             (spread.score(pod, self._cluster, standing, passing) if pod.template.spreads else None, 2),
         ):

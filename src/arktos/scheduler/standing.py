@@ -21,6 +21,8 @@ OK, RUNTIME, UNSCHEDULABLE, TAINT, AFFINITY, ABSENT = 0, 1, 2, 3, 4, 255
 
 _UNSCHEDULABLE = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
 _REPELLING = ("NoSchedule", "NoExecute")
+_FEW = 4
+"""Slots up to which plain arithmetic is faster than vectors."""
 _IMAGE_MIN = 23 * 1024 * 1024
 _IMAGE_MAX = 1000 * 1024 * 1024
 
@@ -30,6 +32,7 @@ Codes = npt.NDArray[np.uint8]
 class Standing:
     """Call `refresh` before reading. `ranks` is -1 where `codes` or `fits` refuse, else score and a random tie breaker
     (`nodes.TIE_BITS`); `preference` and `dislike` are not in it, for they are weighed against each other's extremes.
+    `dislikes`: whether any `dislike` may be above 0.
     """
 
     def __init__(self, template: Template, nodes: Nodes) -> None:
@@ -60,10 +63,11 @@ class Standing:
         elif changed:
             self._judge(np.array(list(set(changed))))
             self._measure(np.array(list({*changed, *booked})))
-        elif len(booked) == 1:
-            self._measure(np.array(booked))
-        elif booked:
-            self._measure(np.array(list(set(booked))))
+        elif len(slots := set(booked)) <= _FEW:
+            for slot in slots:
+                self._measure_one(slot)
+        else:
+            self._measure(np.array(list(slots)))
 
     def insufficient(self, where: Bools) -> list[tuple[str, Bools]]:
         """Of the nodes `where`, those that lack a resource, by resource."""
@@ -103,6 +107,7 @@ class Standing:
         sets = nodes.taints[at]
         self.taints_ok[at] = clean[sets]
         self.dislike[at] = disliked[sets]
+        self.dislikes = bool(disliked.any())
         self.affinity_ok[at] = self._selected(at)
         codes: Codes = np.where(self.affinity_ok[at], OK, AFFINITY).astype(np.uint8)
         codes[~self.taints_ok[at]] = TAINT
@@ -153,6 +158,33 @@ class Standing:
             score += self._images[at]
         passing = fits & (self.codes[at] == OK)
         self.ranks[at] = np.where(passing, (score << TIE_BITS) | nodes.ties[at], -1)
+
+    def _measure_one(self, slot: int) -> None:
+        """As `_measure`, for one slot, and ten times as fast: this is what each pod that is placed costs."""
+        nodes = self._nodes
+        allocatable, used = nodes.allocatable[:, slot].tolist(), nodes.used[:, slot].tolist()
+        fits = used[PODS] < allocatable[PODS]
+        for row, amount in self._rows:
+            fits = fits and allocatable[row] - used[row] >= amount
+        self.fits[slot] = fits
+        if not fits or self.codes[slot] != OK:
+            self.ranks[slot] = -1
+            return
+        cpu, memory = allocatable[CPU], allocatable[MEMORY]
+        cpu_scored, memory_scored = nodes.scored[:, slot].tolist()
+        score = max(cpu - cpu_scored - self.template.scored[0], 0) * 100 // max(cpu, 1)
+        score += max(memory - memory_scored - self.template.scored[1], 0) * 100 // max(memory, 1)
+        score //= max((cpu > 0) + (memory > 0), 1)
+        asked_cpu, asked_memory = self._asks.get("cpu", 0), self._asks.get("memory", 0)
+        if asked_cpu or asked_memory:
+            apart = 0.0
+            if cpu > 0 and memory > 0:
+                one, other = min((used[CPU] + asked_cpu) / cpu, 1.0), min((used[MEMORY] + asked_memory) / memory, 1.0)
+                apart = abs(one - other) / 2
+            score += int((1 - apart) * 100)
+        if self._images is not None:
+            score += int(self._images[slot])
+        self.ranks[slot] = (score << TIE_BITS) | int(nodes.ties[slot])
 
     _images: Ints | None = None
 

@@ -14,6 +14,8 @@ from arktos.scheduler.terms import NodeTerm, PodTerm, Requirement, Spread, Toler
 UNSTATED_MILLI_CPU = 100
 """What scores count for a container without a request, so that such pods spread (as Kubernetes does)."""
 UNSTATED_MEMORY = 200 * 1024 * 1024
+LARGEST = 2**53
+"""Amounts are cut here, so that sums of what users write stay within 64 bits."""
 _LIMIT = 20_000
 """Templates remembered for sharing; more are forgotten all at once (they live on with their pods)."""
 
@@ -108,7 +110,7 @@ class Templates:
         self._known: dict[tuple[object, ...], Template] = {}
 
     def find(self, pod: str, tenant: str, namespace: str, labels: dict[str, str], spec: Spec, raw: bytes) -> Template:
-        """`pod` is its name, `raw` the whole object."""
+        """`pod` is its name, `raw` the whole object. Raises `msgspec.ValidationError` for what cannot be read."""
         claims = _claims(pod, spec.volumes)
         affinity = bytes(spec.affinity)
         key: tuple[object, ...] = (
@@ -129,7 +131,12 @@ class Templates:
         if template is None:
             if len(self._known) >= _LIMIT:
                 self._known.clear()
-            template = self._known[key] = _build(msgspec.json.decode(raw), tenant, namespace, labels, claims)
+            try:
+                template = _build(msgspec.json.decode(raw), tenant, namespace, labels, claims)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                # No server lets such a pod in; should one, it must not stop everybody's scheduling.
+                raise msgspec.ValidationError(f"{type(error).__name__}: {error}") from error
+            self._known[key] = template
         return template
 
 
@@ -166,7 +173,8 @@ def _build(pod: Obj, tenant: str, namespace: str, labels: dict[str, str], claims
         ]
 
     requests = {
-        name: amount.milli if name == "cpu" else amount.value for name, amount in workload.requests(pod).items()
+        name: min(amount.milli if name == "cpu" else amount.value, LARGEST)
+        for name, amount in workload.requests(pod).items()
     }
     workloads = workload.workloads(pod)
     return Template(
@@ -200,10 +208,10 @@ def _scored(pod: Obj, requests: dict[str, int]) -> tuple[int, int]:
     cpu, memory = requests.get("cpu", 0), requests.get("memory", 0)
     whole = (pod.get("spec") or {}).get("resources") or {}
     whole = whole.get("requests") or {}
+    if workload.is_vm(pod):
+        return cpu, memory
     for one in workload.workloads(pod):
         stated = (one.get("resources") or {}).get("requests") or {}
-        if workload.is_vm(pod):
-            continue
         cpu += 0 if "cpu" in stated or "cpu" in whole else UNSTATED_MILLI_CPU
         memory += 0 if "memory" in stated or "memory" in whole else UNSTATED_MEMORY
     return cpu, memory
