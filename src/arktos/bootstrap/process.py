@@ -98,11 +98,12 @@ def record(path: Path, process: Process, command: list[str]) -> None:
 
 
 def recorded(path: Path, command: list[str] | None = None) -> Process | None:
-    """The process that was recorded, if it still runs (and was started with `command`)."""
+    """The process that was recorded, if it still runs (and was started with `command`). A record that cannot be read
+    is none."""
     try:
         found = json.loads(path.read_text())
         process = Process(int(found["pid"]), int(found["born"]))
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
     if command is not None and found.get("command") != command:
         return None
