@@ -1,0 +1,171 @@
+"""The README's first tour, as it stands there, on a fresh installation, with every kubectl found.
+
+A `sh` block is run command by command in one shell; the `text` block that follows it, if any, is what it prints,
+loosely: its lines must appear in this order, others may stand between them, runs of blanks are alike, and `…` is anything.
+A command that ends in `# refused` must fail, others must not; one that ends in `# kubectl 1.N or newer` is left out for
+older ones. A block that only looks is tried again until it shows what it should, as a reader would.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+from tests.conftest import System, kubectl_binaries
+
+ROOT = Path(__file__).resolve().parents[2]
+LOOKS = re.compile(r"(acme|globex|kubectl \S+ \S+|arktos) (get|describe|status|events)\b")
+SINCE = re.compile(r"# kubectl 1\.(\d+) or newer$")
+PATIENCE = 15.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Commands, and the lines that they shall print."""
+
+    commands: tuple[str, ...]
+    shown: tuple[str, ...]
+
+    @property
+    def looks(self) -> bool:
+        return all(LOOKS.match(command) for command in self.commands)
+
+
+def steps(readme: str) -> list[Step]:
+    """The blocks of the section "The first tour"."""
+    tour = readme.split("\n## The first tour\n")[1].split("\n## ")[0]
+    found: list[Step] = []
+    for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", tour, re.MULTILINE | re.DOTALL):
+        lines = tuple(body.splitlines())
+        if language == "sh":
+            found.append(Step(lines, ()))
+        elif language == "text":
+            found[-1] = Step(found[-1].commands, lines)
+    return found
+
+
+def missing(shown: Sequence[str], printed: str) -> str | None:
+    """The first line that was not printed where it should have been."""
+    rest = iter(printed.splitlines())
+    for line in shown:
+        pattern = re.compile(r"\s+".join(re.escape(word).replace("…", ".*") for word in line.split()))
+        if not any(pattern.search(printed_line) for printed_line in rest):
+            return line
+    return None
+
+
+class Shell:
+    """A bash that takes commands one at a time."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            ["bash"],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __enter__(self) -> Shell:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def run(self, command: str, seconds: float = 60.0) -> tuple[str, int]:
+        """What a command printed, standard error included, and its exit code."""
+        assert self._process.stdin is not None and self._process.stdout is not None
+        overdue = threading.Timer(seconds, self._process.kill)
+        overdue.start()
+        self._process.stdin.write(f'{{ {command}\n}} </dev/null\necho "@@done $?"\n')
+        self._process.stdin.flush()
+        printed: list[str] = []
+        for line in self._process.stdout:
+            before, mark, code = line.rpartition("@@done ")
+            if mark:
+                overdue.cancel()
+                return "".join(printed) + before, int(code)
+            printed.append(line)
+        pytest.fail(f"{command} did not end in {seconds} s:\n{''.join(printed)}")
+
+
+def take(shell: Shell, step: Step, minor: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        printed, wrong = "", ""
+        for command in step.commands:
+            since = SINCE.search(command)
+            if since and minor < int(since[1]):
+                continue
+            output, code = shell.run(command)
+            printed += output
+            if (code != 0) != command.endswith("# refused"):
+                wrong = f"{command} ended with {code}"
+        absent = missing(step.shown, printed)
+        if not wrong and absent is None:
+            return
+        if not step.looks or time.monotonic() > deadline:
+            pytest.fail(f"{wrong or f'not printed: {absent}'}\n{chr(10).join(step.commands)}\n---\n{printed}")
+
+
+def binaries() -> list[Any]:
+    """Every kubectl, those that `ARKTOS_KUBECTL` names included; those between the oldest and the newest are heavy."""
+    extra = [name for name in os.environ.get("ARKTOS_KUBECTL", "").split(":") if name]
+    found = kubectl_binaries()
+    return [
+        *(pytest.param(found[i], id=Path(found[i]).name) for i in sorted({0, 1, len(found) - 1}) if i < len(found)),
+        *(pytest.param(name, id=Path(name).name, marks=pytest.mark.heavy) for name in found[2:-1]),
+        *(pytest.param(name, id=f"extra-{i}") for i, name in enumerate(extra)),
+    ]
+
+
+@pytest.mark.parametrize("binary", binaries())
+def test_tour(cluster: System, tmp_path: Path, binary: str) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "kubectl").symlink_to(binary)
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("examples", ".venv"):
+        (here / name).symlink_to(ROOT / name)
+    told = subprocess.run([binary, "version", "--client", "-o", "json"], capture_output=True, check=False).stdout
+    minor = int(json.loads(told)["clientVersion"]["minor"].rstrip("+"))
+    env = {
+        **os.environ,
+        "PATH": f"{tools}:{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+        "HOME": str(cluster.home),
+        "ARKTOS_DATA_DIR": cluster.settings.data_dir,
+        "ARKTOS_UP_PORT": str(cluster.settings.port),
+    }
+    with Shell(here, env) as shell:
+        for step in steps((ROOT / "README.md").read_text()):
+            take(shell, step, minor)
+    assert list(here.glob("*.kubeconfig")) == []
+
+
+def test_what_counts_as_printed() -> None:
+    printed = "NAME  READY   AGE\nweb   0/3     5s\nother 1/1     9s\n"
+    assert missing(["web 0/3 …", "other   1/1"], printed) is None
+    assert missing(["other 1/1", "web 0/3"], printed) == "web 0/3"
+    assert missing(["web 1/3"], printed) == "web 1/3"
+
+
+def test_every_tour_block_is_read() -> None:
+    readme = (ROOT / "README.md").read_text()
+    found = steps(readme)
+    tour = readme.split("\n## The first tour\n")[1].split("\n## ")[0]
+    assert len(found) == tour.count("```sh\n") > 5
+    assert sum(1 for step in found if step.shown) == tour.count("```text\n")
