@@ -115,7 +115,9 @@ def test_each_filter_names_its_reason(node: dict[str, Any], pod: dict[str, Any],
 def test_extended_resources_count() -> None:
     h = Harness()
     h.node("a")
-    h.node("b", **{"example.com/gpu": "1"})
+    node = h.node("b")
+    node["status"]["allocatable"]["example.com/gpu"] = "1"
+    h.put_node(node)
     gpu = [{"name": "c", "image": "i", "resources": {"requests": {"example.com/gpu": "1"}}}]
     first, second = h.pod("p", containers=gpu), h.pod("q", containers=gpu)
     assert h.run() == {"p": "b"}
@@ -464,3 +466,18 @@ def test_a_smaller_pod_makes_room() -> None:
     small = [{"name": "main", "image": "img", "resources": {"requests": {"cpu": "1"}}}]
     h.put_pod({**shrunk, "spec": {**shrunk["spec"], "containers": small}})
     assert h.run() == {"p": "a"}
+
+
+def test_replicas_spread_over_nodes_and_zones_by_themselves() -> None:
+    h = Harness()
+    for number in range(6):
+        h.node(f"n{number}", cpu="64", memory="256Gi", labels={"topology.kubernetes.io/zone": str(number % 3)})
+    for number in range(6):
+        h.pod(f"p{number}", owner="web", cpu="10m", memory="1Mi")
+    placed = list(h.run().values())
+    assert len(set(placed)) == 6
+    first = [h.nodes[node]["metadata"]["labels"]["topology.kubernetes.io/zone"] for node in placed[:3]]
+    assert len(set(first)) == 3
+    for number in range(6):
+        h.pod(f"q{number}", owner="other", tenant="acme", cpu="10m", memory="1Mi")
+    assert len({node for name, node in h.run().items() if name.startswith("q")}) == 6

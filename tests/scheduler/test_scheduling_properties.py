@@ -112,7 +112,9 @@ class Naive:
         if not wanted:
             return True
         expression = wanted[HARD]["nodeSelectorTerms"][0]["matchExpressions"][0]
-        return (self.label(name, "tier") in expression["values"]) == (expression["operator"] == "In")
+        inside: bool = self.label(name, "tier") in expression["values"]
+        wanted_inside: bool = expression["operator"] == "In"
+        return inside == wanted_inside
 
     def label(self, name: str, key: str) -> str | None:
         value: str | None = self.nodes[name]["metadata"]["labels"].get(key)

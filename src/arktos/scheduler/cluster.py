@@ -88,6 +88,7 @@ class Cluster:
                 and known.label_key == pod.label_key
                 and known.deleting == pod.deleting
                 and known.priority == pod.priority
+                and known.owner == pod.owner
             ):
                 self._places[pod.key] = (pod, name)
                 self._on[name][pod.key] = pod

@@ -85,16 +85,21 @@ class Harness:
         node: str = "",
         priority: int = 0,
         ports: Iterable[int] = (),
+        owner: str = "",
         **spec: object,
     ) -> PodKey:
-        """Adds or replaces a pod of one container; `spec` are more fields of its spec, in wire names."""
+        """Adds or replaces a pod of one container; `spec` are more fields of its spec, in wire names; `owner` is a
+        ReplicaSet's uid."""
         asked = {name: amount for name, amount in (("cpu", cpu), ("memory", memory)) if amount}
         container: Obj = {"name": "main", "image": "img", "resources": {"requests": asked}}
         container["ports"] = [{"containerPort": port, "hostPort": port} for port in ports]
         content: Obj = {"containers": [container], "priority": priority, **spec}
         if node:
             content["nodeName"] = node
-        meta = {"name": name, "namespace": namespace, "tenant": tenant, "labels": dict(labels or {})}
+        meta: Obj = {"name": name, "namespace": namespace, "tenant": tenant, "labels": dict(labels or {})}
+        if owner:
+            replicas = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": owner, "controller": True}
+            meta["ownerReferences"] = [replicas]
         number = next(self._numbers)
         meta |= {
             "uid": f"pod-{number}",

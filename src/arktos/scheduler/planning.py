@@ -131,7 +131,7 @@ class Planner:
             (_percent(standing.preference, passing) if pod.template.node_preferences else None, 2),
             (_reversed(standing.dislike, passing) if standing.dislikes else None, 3),
             (_between(affinity.liking(pod, self._cluster), passing), 2),
-            (spread.score(pod, self._cluster, standing, passing) if pod.template.spreads else None, 2),
+            (spread.score(pod, self._cluster, standing, passing), 2),
         ):
             if more is not None:
                 extra = weight * more if extra is None else extra + weight * more

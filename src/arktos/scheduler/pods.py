@@ -12,6 +12,7 @@ from arktos.scheduler.templates import Spec, Template, Templates
 PodKey = ObjectKey
 """(tenant, namespace, name)."""
 _GONE = ("Succeeded", "Failed")
+_REPLICATING = ("ReplicaSet", "StatefulSet", "ReplicationController")
 
 
 class _Meta(msgspec.Struct, gc=False, rename="camel"):
@@ -54,7 +55,8 @@ NOTHING_TOLD = Told()
 
 
 class Pod(msgspec.Struct, frozen=True, eq=False):
-    """One version of a pod. `node` is "" while it has none. `created` and `started` are RFC 3339 text, which sorts."""
+    """One version of a pod. `node` is "" while it has none. `created` and `started` are RFC 3339 text, which sorts.
+    `owner` is the uid of what keeps replicas of it, "" if nothing does."""
 
     key: PodKey
     uid: str
@@ -72,6 +74,7 @@ class Pod(msgspec.Struct, frozen=True, eq=False):
     finished: bool = False
     preempts: bool = True
     told: Told = NOTHING_TOLD
+    owner: str = ""
 
     @property
     def tenant(self) -> str:
@@ -125,7 +128,13 @@ class Reader:
             status.phase in _GONE,
             spec.preemption_policy != "Never",
             _told(status),
+            _replicas_of(cached),
         )
+
+
+def _replicas_of(cached: Cached) -> str:
+    managing = cached.controller
+    return managing.uid if managing is not None and managing.kind in _REPLICATING else ""
 
 
 def _told(status: _Status) -> Told:

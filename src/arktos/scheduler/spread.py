@@ -6,6 +6,7 @@ from functools import partial
 from math import log
 
 import numpy as np
+import numpy.typing as npt
 
 from arktos.scheduler.cluster import Cluster
 from arktos.scheduler.nodes import Bools, Ints
@@ -19,6 +20,10 @@ PLUGIN = "PodTopologySpread"
 _SKEWED = "node(s) didn't match pod topology spread constraints"
 _UNLABELLED = f"{_SKEWED} (missing required label)"
 _HOSTNAME = "kubernetes.io/hostname"
+_DEFAULTS = ((_HOSTNAME, 3), ("topology.kubernetes.io/zone", 5))
+"""What replicas that state nothing are spread over, and the skew that is nothing to speak of."""
+
+Floats = npt.NDArray[np.float64]
 
 
 def refusals(pod: Pod, cluster: Cluster, standing: Standing) -> list[Refusal]:
@@ -43,30 +48,54 @@ def refusals(pod: Pod, cluster: Cluster, standing: Standing) -> list[Refusal]:
 
 
 def score(pod: Pod, cluster: Cluster, standing: Standing, passing: Bools) -> Ints | None:
-    """0 to 100 for each node of `passing`, more where fewer are; None without soft constraints."""
+    """0 to 100 for each node of `passing`, more where fewer are. By the soft constraints, or, for replicas without any
+    constraint, by Kubernetes' defaults over nodes and zones; None where neither counts."""
     soft = [constraint for constraint in pod.template.spreads if not constraint.hard]
-    if not soft:
+    if soft:
+        judged = passing & _labelled(cluster, soft)
+        crowds = [_crowd(constraint, cluster, standing, judged) for constraint in soft]
+    elif pod.owner and not pod.template.spreads:
+        judged = passing
+        tally = cluster.tallies.selection(("owner", pod.owner), pod.tenant, partial(_is_replica, pod.owner))
+        if not tally.total:
+            return None
+        crowds = [_default_crowd(key, skew, tally, cluster, passing) for key, skew in _DEFAULTS]
+    else:
         return None
-    nodes = cluster.nodes
-    labelled = _labelled(cluster, soft)
-    judged = passing & labelled
-    scores: Ints = np.zeros(nodes.capacity, np.int64)
-    if not judged.any():
-        return scores
-    total = np.zeros(nodes.capacity, np.float64)
-    for constraint in soft:
-        ids = nodes.column(constraint.topology_key).ids
-        tally = _tally(cluster, constraint)
-        if constraint.topology_key == _HOSTNAME:
-            size, there = int(judged.sum()), tally.over()
-        else:
-            counts, _ = _by_value(ids, _counted(constraint, labelled, standing), tally)
-            size, there = len(np.unique(ids[judged])), counts[ids]
-        total += there * log(size + 2) + (constraint.max_skew - 1)
-    raw = np.rint(total).astype(np.int64)
-    most, least = int(raw[judged].max()), int(raw[judged].min())
-    scores[judged] = 100 if not most else (100 * (most + least - raw[judged])) // most
+    scores: Ints = np.zeros(cluster.nodes.capacity, np.int64)
+    if judged.any():
+        raw = np.rint(sum(crowds)).astype(np.int64)
+        most, least = int(raw[judged].max()), int(raw[judged].min())
+        scores[judged] = 100 if not most else (100 * (most + least - raw[judged])) // most
     return scores
+
+
+def _crowd(constraint: Spread, cluster: Cluster, standing: Standing, judged: Bools) -> Floats:
+    """How crowded each node is by one constraint; the more domains, the more it weighs."""
+    ids = cluster.nodes.column(constraint.topology_key).ids
+    tally = _tally(cluster, constraint)
+    if constraint.topology_key == _HOSTNAME:
+        size, there = int(judged.sum()), tally.over()
+    else:
+        soft = [other for other in standing.template.spreads if not other.hard]
+        counts, _ = _by_value(ids, _counted(constraint, _labelled(cluster, soft), standing), tally)
+        size, there = len(np.unique(ids[judged])), counts[ids]
+    return there.astype(np.float64) * log(size + 2) + (constraint.max_skew - 1)
+
+
+def _default_crowd(key: str, skew: int, tally: Tally, cluster: Cluster, passing: Bools) -> Floats:
+    """As `_crowd`; a node without the label is not crowded."""
+    ids = cluster.nodes.column(key).ids
+    if key == _HOSTNAME:
+        size, there = int(passing.sum()), tally.over()
+    else:
+        size, there = len(np.unique(ids[passing & (ids != 0)])), tally.at(key)
+    crowded: Floats = np.where(ids != 0, there * log(size + 2) + (skew - 1), 0.0)
+    return crowded
+
+
+def _is_replica(owner: str, group: Group) -> bool:
+    return group.owner == owner and not group.deleting
 
 
 def _labelled(cluster: Cluster, constraints: list[Spread]) -> Bools:
@@ -87,7 +116,7 @@ def _counted(constraint: Spread, labelled: Bools, standing: Standing) -> Bools:
     return counted
 
 
-def _by_value(ids: np.typing.NDArray[np.int32], counted: Bools, tally: Tally) -> tuple[Ints, Bools]:
+def _by_value(ids: npt.NDArray[np.int32], counted: Bools, tally: Tally) -> tuple[Ints, Bools]:
     """Pods per value of the label, and which values count as a domain."""
     length = int(ids.max(initial=0)) + 1
     inside = ids[counted]

@@ -2,7 +2,7 @@
 
 Two sorts of tally. A *selection* counts placed pods that some selector means (affinity of a pod to place, spread). A
 *burden* counts placed pods that carry a term (their anti-affinity, preferences) which a pod to place may be meant by.
-Pods that are alike in tenant, namespace and labels form a `Group`: selectors are matched once per group.
+Pods that are alike in tenant, namespace, labels and owner form a `Group`: selectors are matched once per group.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from arktos.scheduler.nodes import Ints, Nodes, extended
 from arktos.scheduler.pods import Pod
 from arktos.scheduler.terms import Labels, PodTerm
 
-GroupKey = tuple[str, str, tuple[tuple[str, str], ...], bool]
-_SELECTIONS = 256
+GroupKey = tuple[str, str, tuple[tuple[str, str], ...], bool, str]
+_SELECTIONS = 512
 """Selections kept; the one that was not asked for the longest time goes first."""
 
 
@@ -72,7 +72,7 @@ class Group:
     """Placed pods that no selector can tell apart."""
 
     def __init__(self, key: GroupKey) -> None:
-        self.tenant, self.namespace, pairs, self.deleting = key
+        self.tenant, self.namespace, pairs, self.deleting, self.owner = key
         self.labels: Labels = dict(pairs)
         self.on: dict[int, int] = {}
         self.tallies: list[Tally] = []
@@ -99,7 +99,7 @@ class Tallies:
 
     def add(self, pod: Pod, slot: int, times: int) -> None:
         """Counts a pod in (1) or out (-1)."""
-        key = (*pod.key[:2], pod.label_key, pod.deleting)
+        key = (*pod.key[:2], pod.label_key, pod.deleting, pod.owner)
         groups = self._groups.setdefault(pod.key[0], {})
         group = groups.get(key)
         if group is None:
