@@ -1,7 +1,7 @@
 """The README's first tour, as it stands there, on a fresh installation, with every kubectl found.
 
 A `sh` block is run command by command in one shell; the `text` block that follows it, if any, is what it prints,
-loosely: its lines must appear in this order, others may stand between them, runs of blanks are alike, and `…` is anything.
+loosely: its lines must appear in this order, others may stand between them, runs of blanks are alike, `…` is anything.
 A command that ends in `# refused` must fail, others must not; one that ends in `# kubectl 1.N or newer` is left out for
 older ones. A block that only looks is tried again until it shows what it should, as a reader would.
 """
