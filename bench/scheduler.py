@@ -101,7 +101,7 @@ def started(command: list[str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-async def through_api(folder: Path, **spec: Any) -> dict[str, Any]:
+async def through_api(folder: Path, pods: int, **spec: Any) -> dict[str, Any]:
     settings = Settings(str(folder), port=PORT)
     credentials.ensure(settings.layout, "127.0.0.1", PORT, "10.96.0.1")
     settings.layout.store.parent.mkdir(parents=True, exist_ok=True)
@@ -109,20 +109,20 @@ async def through_api(folder: Path, **spec: Any) -> dict[str, Any]:
     scheduler = None
     try:
         async with Client.from_kubeconfig(settings.layout.admin_kubeconfig) as client:
-            await _create(client, spec)
+            await _create(client, pods, spec)
             command = [sys.executable, "-m", "arktos", "scheduler", "--health-port", str(PORT + 2), "--kubeconfig"]
             busy = cpu(server.pid)
             scheduler = started([*command, str(settings.layout.component_kubeconfig("scheduler"))])
             begun = time.perf_counter()
-            first, last = await _count(client)
+            first, last = await _count(client, pods)
             return {
                 "nodes": API_NODES,
-                "pods": API_PODS,
-                "pods_per_s": round(API_PODS / (last - first)),
+                "pods": pods,
+                "pods_per_s": round(pods / (last - first)),
                 "until_first_s": round(first - begun, 2),
                 "cpu_us": {
-                    "scheduler": round(cpu(scheduler.pid) / API_PODS * 1e6),
-                    "apiserver": round((cpu(server.pid) - busy) / API_PODS * 1e6),
+                    "scheduler": round(cpu(scheduler.pid) / pods * 1e6),
+                    "apiserver": round((cpu(server.pid) - busy) / pods * 1e6),
                 },
                 "scheduler_rss_mb": _rss(scheduler.pid),
                 "peer_pods_per_s": "640-676",
@@ -139,7 +139,7 @@ def _rss(pid: int) -> int:
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
-async def _create(client: Client, spec: dict[str, Any]) -> None:
+async def _create(client: Client, count: int, spec: dict[str, Any]) -> None:
     nodes, pods = registry.by_resource("nodes"), registry.by_resource("pods")
     service_accounts = registry.by_resource("serviceaccounts")
     for _ in range(200):
@@ -159,10 +159,10 @@ async def _create(client: Client, spec: dict[str, Any]) -> None:
         await client.update(nodes, {**made, "status": wanted["status"]}, subresource="status")
 
     await in_parallel(list(range(API_NODES)), make_node)
-    await in_parallel(list(range(API_PODS)), lambda number: client.create(pods, pod(number, **spec)))
+    await in_parallel(list(range(count)), lambda number: client.create(pods, pod(number, **spec)))
 
 
-async def _count(client: Client) -> tuple[float, float]:
+async def _count(client: Client, count: int) -> tuple[float, float]:
     """When the first and the last pod got its node."""
     pods = registry.by_resource("pods")
     bound: set[str] = set()
@@ -173,7 +173,7 @@ async def _count(client: Client) -> tuple[float, float]:
                 if b'"nodeName":"' in event.raw:
                     first = first or time.perf_counter()
                     bound.add(event.header.metadata.name)
-            if len(bound) == API_PODS:
+            if len(bound) == count:
                 return first, time.perf_counter()
     raise RuntimeError(f"the watch ended at {len(bound)} pods")
 
@@ -184,9 +184,13 @@ async def main() -> None:
         "core_anti_affinity": core(2_000, affinity=ANTI),
         "core_spread": core(5_000, topologySpreadConstraints=SPREAD),
     }
-    for name, spec in (("api_plain", {}), ("api_spread", {"topologySpreadConstraints": SPREAD})):
+    for name, pods, spec in (
+        ("api_plain", API_PODS, {}),
+        ("api_anti_affinity", min(API_PODS, API_NODES), {"affinity": ANTI}),
+        ("api_spread", API_PODS, {"topologySpreadConstraints": SPREAD}),
+    ):
         with tempfile.TemporaryDirectory() as folder:
-            rows[name] = await through_api(Path(folder), **spec)
+            rows[name] = await through_api(Path(folder), pods, **spec)
     print(json.dumps(rows, indent=1))
 
 

@@ -149,6 +149,23 @@ async def events(client: Client, pod: str, reason: str) -> Obj:
     return {"items": found.items}
 
 
+async def test_without_nodes_it_is_small(server: Server, client: Client) -> None:
+    await add_pod(client, "early", "bind-a", "1")
+    pod = await eventually(reader(client, "early"), lambda pod: bool(condition(pod).get("message")))
+    assert condition(pod)["message"] == "no nodes available to schedule pods"
+    process = Path(f"/proc/{server.processes[0].pid}")
+    assert "numpy" not in (process / "maps").read_text()
+    kilobytes = int((process / "status").read_text().partition("VmRSS:")[2].split()[0])
+    assert kilobytes < 60 * 1024
+
+
+async def test_a_virtual_machine_is_placed_where_such_run(client: Client) -> None:
+    await add_node(client, "vm-a")
+    machine = {"name": "vm", "image": "download.example/cirros.img", "keyPairName": "key"}
+    await add_pod(client, "machine", "vm-a", "1", containers=[], virtualMachine=machine)
+    await eventually(reader(client, "machine"), lambda pod: pod["spec"].get("nodeName") == "vm-a")
+
+
 async def test_binds_and_says_so(client: Client) -> None:
     await add_node(client, "bind-a")
     await add_pod(client, "bound", "bind-a", "1")
