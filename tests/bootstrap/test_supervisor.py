@@ -198,5 +198,11 @@ def test_a_later_process_with_the_same_number_is_left_alone(tmp_path: Path) -> N
     child.wait()
 
 
+def test_a_process_that_ended_before_anybody_looked_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert not Process(child.pid, 0).alive()
+
+
 def test_a_components_command() -> None:
     assert Component("x", ("serve", "--port=1")).command == [sys.executable, "-m", "arktos", "serve", "--port=1"]

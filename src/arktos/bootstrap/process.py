@@ -14,13 +14,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A running process. `born` is its start time in clock ticks since boot: with the number, it names one process."""
+    """A process. `born` is its start time in clock ticks since boot, which with the number names one process; 0 for one
+    that had ended before anybody could look."""
 
     pid: int
     born: int
 
     def alive(self) -> bool:
-        return born(self.pid) == self.born
+        return self.born != 0 and born(self.pid) == self.born
 
     def send(self, number: signal.Signals) -> None:
         """Signals it, and nobody who got its number later."""

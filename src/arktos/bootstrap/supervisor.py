@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from arktos.bootstrap.components import Component, Settings, components, keeper
+from arktos.bootstrap.components import Component, Settings, components, keeper, supervisor
 from arktos.bootstrap.process import Process, born, reap, record, recorded, running, spawn
 from arktos.wire import logs
 
@@ -43,6 +43,8 @@ class Supervisor:
             self._components = [keeper(settings), *self._components]
         self._stopping = asyncio.Event()
         self._playing: dict[str, Process] = {}
+        # What tells one in the foreground, without a keeper, from one that has or will have a keeper.
+        self._command = supervisor(settings).command if kept else sys.argv
 
     async def run(self) -> None:
         layout = self.settings.layout
@@ -53,7 +55,7 @@ class Supervisor:
             except BlockingIOError:
                 raise Locked(f"another supervisor runs in {layout.root}") from None
             me = Process(os.getpid(), born(os.getpid()))
-            record(layout.process("supervisor"), me, sys.argv)
+            record(layout.process("supervisor"), me, self._command)
             loop = asyncio.get_running_loop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self._stopping.set)

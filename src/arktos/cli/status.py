@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from arktos.bootstrap.components import components
+from arktos.bootstrap.components import components, supervisor
 from arktos.bootstrap.process import Process, recorded
 from arktos.bootstrap.readiness import unready
 from arktos.cli.data_dir import data_dir_option, installed
@@ -21,7 +21,10 @@ def status(data_dir: Path) -> None:
     layout = settings.layout
     well = True
     click.echo(f"{'PROCESS':<14}{'PID':<9}{'MEMORY':<10}STATE")
-    for name in ("supervisor", "keeper"):
+    in_foreground = recorded(layout.process("supervisor")) and not recorded(
+        layout.process("supervisor"), supervisor(settings).command
+    )
+    for name in ("supervisor",) if in_foreground else ("supervisor", "keeper"):
         process = recorded(layout.process(name))
         well = well and process is not None
         click.echo(_line(name, process, "running" if process else "not running"))

@@ -9,7 +9,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -130,7 +130,7 @@ def _is_up(wanted: Settings) -> bool:
             f"a system with other settings runs in {wanted.data_dir}; `arktos down --data-dir {wanted.data_dir}` stops "
             "it"
         )
-    _wait_ready(wanted, StartWatch(wanted))
+    _wait_ready(wanted, StartWatch(wanted), ("supervisor",))
     return True
 
 
@@ -142,7 +142,7 @@ def _start(settings: Settings) -> None:
     command = supervisor(settings).command
     spawn(command, settings.layout.log("supervisor"))
     try:
-        _wait_ready(settings, watch)
+        _wait_ready(settings, watch, ("supervisor", "keeper"))
     except StartFailed as failed:
         stop(settings)
         raise click.ClickException(
@@ -202,11 +202,16 @@ class StartFailed(click.ClickException):
     """A process has said why it cannot start."""
 
 
-def _wait_ready(settings: Settings, watch: StartWatch) -> None:
+def _wait_ready(settings: Settings, watch: StartWatch, keepers: Sequence[str]) -> None:
     from arktos.bootstrap.readiness import problem
 
+    def unready() -> str | None:
+        # Servers that a killed supervisor left are ready before there is a supervisor again.
+        away = [name for name in keepers if recorded(settings.layout.process(name)) is None]
+        return f"the {away[0]} does not run" if away else problem(settings)
+
     deadline = time.monotonic() + READY_SECONDS
-    while (why := problem(settings)) is not None:
+    while (why := unready()) is not None:
         reason = watch.failure()
         if reason is not None:
             raise StartFailed(reason)
