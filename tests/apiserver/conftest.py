@@ -236,12 +236,12 @@ class Answer:
 class Watch:
     """The receiving end of a watch: a channel that keeps what is written to it."""
 
-    def __init__(self, reply: Stream) -> None:
+    def __init__(self, reply: Stream, congested: bool) -> None:
         self._reply = reply
         self._buffer = b""
         self._events: list[Any] = []
         self._news = asyncio.Event()
-        self.congested = False
+        self.congested = congested
         self.finished = self.aborted = False
         reply.open(self)
 
@@ -375,11 +375,11 @@ class Api:
     async def apply(self, target: str, body: object, manager: str = "m", **more: Any) -> Answer:
         return await self("PATCH", target, body, type=APPLY, fieldManager=manager, **more)
 
-    async def watch(self, target: str, **more: Any) -> Watch:
-        """An open watch; fails when it is refused."""
+    async def watch(self, target: str, congested: bool = False, **more: Any) -> Watch:
+        """An open watch; fails when it is refused. A `congested` one takes nothing before it is drained."""
         reply = await self.reply("GET", target, watch="true", **more)
         assert isinstance(reply, Stream), reply
-        return Watch(reply)
+        return Watch(reply, congested)
 
     async def tenant(self, *names: str) -> None:
         """Creates tenants with what their controller would: namespace and service account `default`."""

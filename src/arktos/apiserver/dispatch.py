@@ -15,7 +15,7 @@ from arktos.apiserver.identity import ANONYMOUS, User
 from arktos.apiserver.impersonation import IMPERSONATION, impersonated
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.reader import Reader
-from arktos.apiserver.represent import FORMS
+from arktos.apiserver.represent import FORMS, META_VERSIONS
 from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.verbs.get import get
@@ -105,8 +105,8 @@ class Dispatcher:
             raise NotFound("the server could not find the requested resource")
         _check_place(kind, info, verb, tenant)
         accept = negotiate(request.headers.get("accept", ""), kinds=FORMS)
-        if accept is None:
-            raise NotAcceptable("only the following media types are accepted: application/json, application/yaml")
+        if accept is None or (accept.as_ and accept.version not in META_VERSIONS):
+            raise NotAcceptable("only the following media types are accepted: application/json")
         call = Call(request, info, kind, user, tenant, params, accept, tenant if only_own else "")
         if info.subresource:
             return self._routes.subresource(call, verb)

@@ -83,7 +83,7 @@ class Reader:
         if after is not None:
             records = [r for r in records if r.key > after]
         more = bool(limit) and len(records) > limit
-        remaining = len(records) - limit if more else 0
+        remaining = (len(records) - limit if query.selector is None else -1) if more else 0
         return Page(records[:limit] if more else records, page.revision, more, remaining)
 
     def changes(self, query: Query, since: int, *, limit: int = 0) -> Sequence[WatchEvent]:

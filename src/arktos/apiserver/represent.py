@@ -26,6 +26,8 @@ PART = 16
 _PARTIAL = frozenset({"PartialObjectMetadata", "PartialObjectMetadataList"})
 FORMS = _PARTIAL | {"Table"}
 """What objects can be served as, besides themselves."""
+META_VERSIONS = frozenset({"", "v1", "v1beta1"})
+"""Versions of `meta.k8s.io` that a form can have; none is v1."""
 
 
 class ContinueToken(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -116,11 +118,19 @@ def _table(call: Call, records: Sequence[Record], revision: int, token: str = ""
         revision,
         continue_token=token,
         remaining=remaining,
-        include_object=call.params.get("includeObject", "") or "Metadata",
+        include_object=_included(call),
         with_tenant=call.tenant == ALL_TENANTS,
         now=time.time(),
         version=call.accept.version or "v1",
     )
+
+
+def _included(call: Call) -> str:
+    """What a Table's rows hold of their objects. BadRequest."""
+    include = call.params.get("includeObject", "") or "Metadata"
+    if include not in {"None", "Metadata", "Object"}:
+        raise BadRequest(f"unrecognized includeObject value: {include!r}")
+    return include
 
 
 def watch_encoding(call: Call) -> Encoding:
@@ -137,7 +147,7 @@ def watch_encoding(call: Call) -> Encoding:
             lambda rv, ends: _bookmark(kind, rv, ends, "PartialObjectMetadata", "meta.k8s.io/v1"),
             first_differs=False,
         )
-    include = call.params.get("includeObject", "") or "Metadata"
+    include = _included(call)
     with_tenant, version = call.tenant == ALL_TENANTS, call.accept.version or "v1"
 
     def row(record: Record, first: bool) -> bytes:

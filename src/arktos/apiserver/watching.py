@@ -107,11 +107,15 @@ class WatchServer:
             stream.end()
 
     def _schedule_bookmarks(self) -> None:
-        self._bookmarks = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._bookmark_all)
+        self._bookmarks = asyncio.get_running_loop().call_later(BOOKMARK_SECONDS, self._on_time)
 
-    def _bookmark_all(self) -> None:
+    def bookmark_all(self) -> None:
+        """Bookmarks every stream that wants bookmarks."""
         for stream in list(self._streams):
             stream.bookmark()
+
+    def _on_time(self) -> None:
+        self.bookmark_all()
         self._schedule_bookmarks()
 
 

@@ -59,7 +59,7 @@ def options_of(call: Call) -> DeleteOptions:
     body: Obj = {}
     if call.request.body:
         body = decode_bytes(call)
-        if body.get("kind", "DeleteOptions") not in {"DeleteOptions", ""}:
+        if body.get("kind") not in (None, "", "DeleteOptions"):
             raise BadRequest(f"the body of a DELETE must be DeleteOptions, not {body['kind']}")
         found = structure.check_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", body)
         if found.type_errors:

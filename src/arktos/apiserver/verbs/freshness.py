@@ -6,19 +6,19 @@ from arktos.apiserver.call import Call
 from arktos.apiserver.reader import Reader
 from arktos.model import registry, selectors
 from arktos.model.kinds import SYSTEM_TENANT
-from arktos.model.status import Expired, FieldError, Invalid, Timeout
+from arktos.model.status import BadRequest, Expired, FieldError, Timeout
 from arktos.store.records import Query, RevisionAhead, RevisionCompacted
+
+_DIGITS = 20
+"""Of the largest unsigned integer of 64 bits."""
 
 
 def parse_revision(text: str) -> int:
-    """0 for "" and "0"; Invalid for what is no revision."""
+    """0 for "" and "0"; BadRequest for what is no revision."""
     if not text or text == "0":
         return 0
-    if not text.isascii() or not text.isdigit():
-        cause = FieldError(
-            "resourceVersion", "FieldValueInvalid", f'Invalid value: "{text}": must be an unsigned integer'
-        )
-        raise Invalid(f"resourceVersion: {cause.message}", causes=[cause])
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise BadRequest(f"invalid resource version: {text[:64]!r} is not an unsigned integer of 64 bits")
     return int(text)
 
 

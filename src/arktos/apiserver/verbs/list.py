@@ -54,6 +54,8 @@ def page_of(call: Call, reader: Reader, query: Query) -> Page:
     limit = params.number("limit")
     token = params.get("continue", "")
     version, match = params.get("resourceVersion", ""), params.get("resourceVersionMatch", "")
+    if "sendInitialEvents" in params:
+        raise _refused("sendInitialEvents", "Forbidden: sendInitialEvents is forbidden for list")
     _check_match(version, match, bool(token))
     if token:
         if version not in {"", "0"}:
@@ -82,9 +84,13 @@ def _check_match(version: str, match: str, continued: bool) -> None:
     elif match == "Exact" and version == "0":
         problem = 'Forbidden: resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
     if problem:
-        reason = "FieldValueForbidden" if problem.startswith("Forbidden") else "FieldValueNotSupported"
-        cause = FieldError("resourceVersionMatch", reason, problem)
-        raise Invalid(f"ListOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
+        raise _refused("resourceVersionMatch", problem)
+
+
+def _refused(field: str, problem: str) -> Invalid:
+    reason = "FieldValueForbidden" if problem.startswith("Forbidden") else "FieldValueNotSupported"
+    cause = FieldError(field, reason, problem)
+    return Invalid(f"ListOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
 
 
 def _continued(call: Call, reader: Reader, query: Query, limit: int, text: str) -> Page:
