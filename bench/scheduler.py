@@ -181,7 +181,7 @@ async def _count(client: Client, count: int) -> tuple[float, float]:
 async def main() -> None:
     rows: dict[str, Any] = {
         "core_plain": core(10_000),
-        "core_anti_affinity": core(2_000, affinity=ANTI),
+        "core_anti_affinity": core(min(2_000, CORE_NODES), affinity=ANTI),
         "core_spread": core(5_000, topologySpreadConstraints=SPREAD),
     }
     for name, pods, spec in (

@@ -19,7 +19,7 @@ from arktos.scheduler.pods import Reader
 from arktos.scheduler.verdicts import Verdicts
 from arktos.wire import logs
 
-_SLICE = 0.005
+_SLICE = 0.002
 """Seconds of deciding between two looks at the rest of the loop."""
 _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 _log = logs.get_logger(__name__)
