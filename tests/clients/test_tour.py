@@ -1,4 +1,4 @@
-"""The README's first tour, as it stands there, on a fresh installation, with every kubectl found.
+"""The README's first tour, as it stands there, on a fresh installation, with every kubectl found; the user guide too.
 
 A `sh` block is run command by command in one shell; the `text` block that follows it, if any, is what it prints,
 loosely: its lines must appear in this order, others may stand between them, runs of blanks are alike, `…` is anything.
@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -41,11 +42,14 @@ class Step:
         return all(LOOKS.match(command) for command in self.commands)
 
 
-def steps(readme: str) -> list[Step]:
-    """The blocks of the section "The first tour"."""
-    tour = readme.split("\n## The first tour\n")[1].split("\n## ")[0]
+def tour() -> str:
+    """The section "The first tour" of the README."""
+    return (ROOT / "README.md").read_text().split("\n## The first tour\n")[1].split("\n## ")[0]
+
+
+def steps(page: str) -> list[Step]:
     found: list[Step] = []
-    for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", tour, re.MULTILINE | re.DOTALL):
+    for language, body in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
         lines = tuple(body.splitlines())
         if language == "sh":
             found.append(Step(lines, ()))
@@ -132,28 +136,36 @@ def binaries() -> list[Any]:
     ]
 
 
-@pytest.mark.parametrize("binary", binaries())
-def test_tour(cluster: System, tmp_path: Path, binary: str) -> None:
-    tools = tmp_path / "bin"
+def walk(cluster: System, folder: Path, binary: str, page: str) -> None:
+    """Does what a page says, as a reader in a copy of this directory would."""
+    tools, here = folder / "bin", folder / "here"
     tools.mkdir()
-    (tools / "kubectl").symlink_to(binary)
-    here = tmp_path / "here"
     here.mkdir()
+    (tools / "kubectl").symlink_to(binary)
     for name in ("examples", ".venv"):
         (here / name).symlink_to(ROOT / name)
     told = subprocess.run([binary, "version", "--client", "-o", "json"], capture_output=True, check=False).stdout
     minor = int(json.loads(told)["clientVersion"]["minor"].rstrip("+"))
     env = {
         **os.environ,
-        "PATH": f"{tools}:{ROOT / '.venv/bin'}:{os.environ['PATH']}",
+        "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}",
         "HOME": str(cluster.home),
         "ARKTOS_DATA_DIR": cluster.settings.data_dir,
         "ARKTOS_UP_PORT": str(cluster.settings.port),
     }
     with Shell(here, env) as shell:
-        for step in steps((ROOT / "README.md").read_text()):
+        for step in steps(page):
             take(shell, step, minor)
-    assert list(here.glob("*.kubeconfig")) == []
+    assert {path.name for path in here.iterdir()} == {"examples", ".venv"}
+
+
+@pytest.mark.parametrize("binary", binaries())
+def test_tour(cluster: System, tmp_path: Path, binary: str) -> None:
+    walk(cluster, tmp_path, binary, tour())
+
+
+def test_user_guide(cluster: System, tmp_path: Path) -> None:
+    walk(cluster, tmp_path, kubectl_binaries()[0], (ROOT / "docs/user-guide.md").read_text())
 
 
 def test_what_counts_as_printed() -> None:
@@ -163,9 +175,24 @@ def test_what_counts_as_printed() -> None:
     assert missing(["web 1/3"], printed) == "web 1/3"
 
 
-def test_every_tour_block_is_read() -> None:
-    readme = (ROOT / "README.md").read_text()
-    found = steps(readme)
-    tour = readme.split("\n## The first tour\n")[1].split("\n## ")[0]
-    assert len(found) == tour.count("```sh\n") > 5
-    assert sum(1 for step in found if step.shown) == tour.count("```text\n")
+def test_every_block_is_read() -> None:
+    for page in (tour(), (ROOT / "docs/user-guide.md").read_text()):
+        found = steps(page)
+        assert len(found) == page.count("```sh\n") > 5
+        assert sum(1 for step in found if step.shown) == page.count("```text\n")
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda page: page.name
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Also to a heading, where a link names one."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path) if path else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, link
