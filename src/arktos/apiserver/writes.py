@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from arktos.apiserver import versions
 from arktos.apiserver.admission import Admission, Attempt
+from arktos.apiserver.builtin_roles import REVISION as NEVER_WRITTEN
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import commit, refused, seen
 from arktos.apiserver.durability import put_of
@@ -135,9 +136,9 @@ class Writer:
         Conflict where the change names a resourceVersion that is no longer the object's."""
         key = call.key
         # What another writer was found to have written may not be visible yet: then it is what we go on from.
+        record = self.reader.get(key)
         newer: Record | None = None
         for _ in range(RETRIES):
-            record = newer or self.reader.get(key)
             if record is not None and record.key.tenant != key.tenant:
                 raise forbidden(key.resource, key.name, f"it belongs to {record.key.tenant}, which shares it")
             try:
@@ -145,11 +146,14 @@ class Writer:
                     return await self._create_changed(call, key, create, book)
                 outcome = await self._change_once(call, record, change, subresource, operation, book)
             except PreconditionFailed as failed:
-                newer = failed.current if failed.precondition.key == key else None
                 if failed.precondition.key != key:
                     if not self.admission.draws(key.resource):
                         raise refused(failed, key) from failed
                     await seen(self.reader.store, failed.current)
+                    record, newer = self.reader.get(key), None
+                else:
+                    newer = failed.current
+                    record = newer or self.reader.virtual(key)
                 continue
             if outcome.record is newer:
                 await seen(self.reader.store, newer)
@@ -173,9 +177,8 @@ class Writer:
     async def amend(self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = ()) -> Record:
         """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy
         nor admission nor validation looks at it. NotFound, and whatever `change` raises."""
-        newer: Record | None = None
+        record = self.reader.store.get(key)
         for _ in range(RETRIES):
-            record = newer or self.reader.store.get(key)
             if record is None:
                 raise not_found(key.resource, key.name)
             new = change(decode(record))
@@ -183,7 +186,7 @@ class Writer:
             try:
                 return await commit(self.reader.store, [AtRevision(key, record.revision)], [put, *also], raw=True)
             except PreconditionFailed as failed:
-                newer = failed.current
+                record = failed.current
         raise busy(key)
 
     async def _change_once(
@@ -209,16 +212,10 @@ class Writer:
         if call.dry_run:
             return Outcome(_at(record.revision, put), deleted=gone)
         write: Write = Delete(key, put.header, put.body) if gone else put
-        conditions: list[Precondition] = [self._unchanged(record), *effects.preconditions]
+        conditions: list[Precondition] = [_unchanged(record), *effects.preconditions]
         also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
         stored = await commit(self.reader.store, conditions, [write, *also], raw=True)
         return Outcome(stored, deleted=gone)
-
-    def _unchanged(self, record: Record) -> Precondition:
-        """That nobody has written since `record` was read; a virtual object must not have been stored meanwhile."""
-        if self.reader.store.get(record.key) is None:
-            return Absent(record.key)
-        return AtRevision(record.key, record.revision)
 
     @staticmethod
     def _default(kind: Kind, obj: Obj) -> None:
@@ -240,6 +237,11 @@ class Writer:
             new["metadata"]["managedFields"] = entries
         else:
             new["metadata"].pop("managedFields", None)
+
+
+def _unchanged(record: Record) -> Precondition:
+    """That nobody has written since `record` was; a virtual object must not have been stored meanwhile."""
+    return Absent(record.key) if record.revision == NEVER_WRITTEN else AtRevision(record.key, record.revision)
 
 
 def unwritable(kind: Kind, subresource: str) -> Sequence[str]:

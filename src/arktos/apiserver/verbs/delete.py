@@ -83,12 +83,16 @@ def options_of(call: Call) -> DeleteOptions:
     if grace is None and "gracePeriodSeconds" in params:
         grace = params.number("gracePeriodSeconds")
     conditions = body.get("preconditions") or {}
+    dry_run = body.get("dryRun") or []
+    if any(value != "All" for value in dry_run):
+        cause = FieldError("dryRun", "FieldValueNotSupported", f'Unsupported value: {dry_run}: supported values: "All"')
+        raise Invalid(f"DeleteOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
     return DeleteOptions(
         propagation,
         grace if grace is None else max(int(grace), 0),
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
-        call.dry_run or "All" in (body.get("dryRun") or ()),
+        call.dry_run or bool(dry_run),
     )
 
 
@@ -110,8 +114,8 @@ async def delete_collection(call: Call, writer: Writer) -> Response:
     page = page_of(call, writer.reader, query_of(call))
     touched: list[Record] = []
     for record in page.records:
-        if record.key.tenant != call.key_named(record.key.name).tenant:
-            continue
+        if writer.reader.store.get(record.key) is None or record.key.tenant != call.key_named(record.key.name).tenant:
+            continue  # built in, or shared by `system`
         try:
             touched.append((await remove(call, writer, record.key, options))[0])
         except NotFound:
@@ -122,9 +126,8 @@ async def delete_collection(call: Call, writer: Writer) -> Response:
 async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -> tuple[Record, bool]:
     """Deletes one object, or marks it. Returns its last state and whether it is gone."""
     kind = versions.storage_kind(call.kind)
-    newer: Record | None = None
+    record = writer.reader.store.get(key)
     for _ in range(RETRIES):
-        record = newer or writer.reader.store.get(key)
         if record is None:
             if writer.reader.virtual(key) is not None:
                 raise forbidden(key.resource, key.name, "it is built in")
@@ -147,7 +150,7 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
         except PreconditionFailed as failed:
             if failed.precondition.key != key:
                 raise refused(failed, key) from failed
-            newer = failed.current
+            record = failed.current
     raise busy(key)
 
 
