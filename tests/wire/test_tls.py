@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import os
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -185,3 +186,21 @@ def test_unusable_files_are_named(authority: Authority, spoil: Callable[[tuple[P
     spoil(files)
     with pytest.raises(TlsError, match="localhost"):
         server_context(*files, authority.path)
+
+
+async def test_a_silent_peer_does_not_hold_up_the_end_of_the_server(authority: Authority) -> None:
+    server = await serve(who, ssl_context=server_context(*authority.issue("localhost")))
+    context = client_context(authority)
+
+    def converse() -> ssl.SSLSocket:
+        """A client that has had its answer, keeps the connection, and doesn't look at it any more."""
+        plain = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        peer = context.wrap_socket(plain, server_hostname="localhost")
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert peer.recv(1 << 16).endswith(b"nobody")
+        return peer
+
+    with await asyncio.to_thread(converse):
+        began = asyncio.get_running_loop().time()
+        await server.close(30)
+        assert asyncio.get_running_loop().time() - began < 4

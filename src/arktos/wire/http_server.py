@@ -23,6 +23,8 @@ from arktos.wire.server_owner import Observer
 __all__ = ["Limits", "Observer", "Server", "serve"]
 
 _BACKLOG = 1024
+_FAREWELL = 0.5
+"""Seconds that an ending server waits for idle peers to say goodbye, as TLS has it; silent ones are hung up on."""
 
 
 class Server:
@@ -76,18 +78,29 @@ class Server:
             self._listener.close()
         for connection in list(self._connections):
             connection.shut()
-        try:
-            async with asyncio.timeout(grace):
-                await self._empty.wait()
-        except TimeoutError:
+        began = self.loop.time()
+        if not await self._emptied(min(grace, _FAREWELL)):
             for connection in list(self._connections):
-                connection.abort()
+                if _has_said_all(connection):
+                    connection.abort()
+            if not await self._emptied(grace - (self.loop.time() - began)):
+                for connection in list(self._connections):
+                    connection.abort()
         for transport in self._upgraded:
             transport.abort()
         self._upgraded.clear()
         self._timer.cancel()
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _emptied(self, seconds: float) -> bool:
+        """Whether all connections end within `seconds`."""
+        try:
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await self._empty.wait()
+        except TimeoutError:
+            return not self._connections
+        return True
 
     # For connections
 
@@ -121,6 +134,12 @@ class Server:
         if self._upgraded:
             self._upgraded = {transport for transport in self._upgraded if not transport.is_closing()}
         self._timer = self.loop.call_later(self.limits.tick, self._look)
+
+
+def _has_said_all(connection: ServerConnection) -> bool:
+    """Whether it only waits for its peer's end."""
+    transport = connection.transport
+    return transport.is_closing() and not transport.get_write_buffer_size()
 
 
 async def serve(
