@@ -49,11 +49,20 @@ def read_object(call: Call, kind: Kind | None = None) -> Obj:
     obj = decode_bytes(call)
     match_kind(obj, kind)
     mode = validation_mode(call)
-    duplicates: Sequence[str] = ()
-    if mode != "Ignore" and content_type(call.request.headers.get("content-type", "")) == "json":
-        duplicates = wire_json.duplicate_fields(call.request.body)
-    check(call, kind, obj, mode, duplicates)
+    check(call, kind, obj, mode, duplicates(call, mode))
     return obj
+
+
+def duplicates(call: Call, mode: str) -> Sequence[str]:
+    """Paths of the fields that the body has more than once; none where nobody asks for them."""
+    if mode == "Ignore":
+        return ()
+    encoding = content_type(call.request.headers.get("content-type", ""))
+    if encoding in {"yaml", "apply-patch"}:
+        from arktos.wire import yaml
+
+        return yaml.duplicate_fields(call.request.body)
+    return () if encoding in {"protobuf", "json-patch"} else wire_json.duplicate_fields(call.request.body)
 
 
 def validation_mode(call: Call) -> str:
@@ -65,11 +74,10 @@ def validation_mode(call: Call) -> str:
 
 def match_kind(obj: Obj, kind: Kind) -> None:
     """Fills in a missing kind and apiVersion; BadRequest where the body says it is something else."""
-    name, version = obj.setdefault("kind", kind.kind), obj.setdefault("apiVersion", kind.api_version)
-    if not name:
-        obj["kind"] = name = kind.kind
-    if not version:
-        obj["apiVersion"] = version = kind.api_version
+    for field, own in (("kind", kind.kind), ("apiVersion", kind.api_version)):
+        if obj.get(field) in (None, ""):
+            obj[field] = own
+    name, version = obj["kind"], obj["apiVersion"]
     if version != kind.api_version:
         raise BadRequest(
             f"the API version in the data ({version}) does not match the expected API version ({kind.api_version})"
@@ -78,7 +86,7 @@ def match_kind(obj: Obj, kind: Kind) -> None:
         raise BadRequest(f"the kind in the data ({name}) does not match the expected kind ({kind.kind})")
 
 
-def check(call: Call, kind: Kind, obj: Obj, mode: str, duplicates: Sequence[str] = ()) -> None:
+def check(call: Call, kind: Kind, obj: Obj, mode: str, repeated: Sequence[str] = ()) -> None:
     """The structure of `obj`, in place: nulls and unknown fields go, by `mode` with an error, a warning or silently."""
     found = structure.check(kind, obj)
     if found.type_errors:
@@ -86,7 +94,7 @@ def check(call: Call, kind: Kind, obj: Obj, mode: str, duplicates: Sequence[str]
     if mode == "Ignore":
         return
     problems = [f'unknown field "{path}"' for path in found.unknown]
-    problems += [f'duplicate field "{path}"' for path in duplicates]
+    problems += [f'duplicate field "{path}"' for path in repeated]
     if not problems:
         return
     if mode == "Strict":
@@ -94,7 +102,7 @@ def check(call: Call, kind: Kind, obj: Obj, mode: str, duplicates: Sequence[str]
             f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: '
             f"strict decoding error: {', '.join(problems)}"
         )
-    call.warnings += problems
+    call.warnings += [problem for problem in problems if problem not in call.warnings]
 
 
 def wrong_types(kind: Kind, errors: Sequence[FieldError]) -> BadRequest:

@@ -9,13 +9,15 @@ from arktos.apiserver.encoding import key_of
 from arktos.apiserver.identity import User
 from arktos.apiserver.requestinfo import RequestInfo
 from arktos.model.kinds import ALL_TENANTS, Kind, Scope
-from arktos.model.status import BadRequest
+from arktos.model.status import BadRequest, FieldError, Invalid
 from arktos.store.records import Key
 from arktos.wire.http import Request
 from arktos.wire.mediatype import Accept
 
 _TRUE = frozenset({"true", "1", "t", "T", "TRUE", "True"})
 _FALSE = frozenset({"", "false", "0", "f", "F", "FALSE", "False"})
+_MAX_MANAGER = 128
+"""Bytes of a field manager's name."""
 
 
 class Params(dict[str, str]):
@@ -85,12 +87,22 @@ class Call:
 
     @property
     def field_manager(self) -> str:
-        """The manager that writes are booked on: `fieldManager`, else the client program's name, as upstream."""
+        """The manager that writes are booked on: `fieldManager`, else the client program's name, as upstream.
+
+        Invalid for a name that is too long or cannot be printed."""
         named = self.params.get("fieldManager", "")
         if named:
+            problem = ""
+            if len(named.encode()) > _MAX_MANAGER:
+                problem = f"Too long: may not be more than {_MAX_MANAGER} bytes"
+            elif not named.isprintable():
+                problem = f"Invalid value: {named!r}: should only contain printable characters"
+            if problem:
+                cause = FieldError("fieldManager", "FieldValueInvalid", problem)
+                raise Invalid(f"PatchOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
             return named
         agent = self.request.headers.get("user-agent", "")
-        return agent.split("/", 1)[0][:128] or "unknown"
+        return agent.split("/", 1)[0][:_MAX_MANAGER] or "unknown"
 
     @property
     def dry_run(self) -> bool:

@@ -49,9 +49,21 @@ class ContinueToken(msgspec.Struct, frozen=True, array_like=True, forbid_unknown
             raise BadRequest("continue key is not valid: it was not issued by this server") from error
 
 
+_WARNINGS, _WARNING = 4096, 256
+"""Characters of all warnings of an answer, and of one where that is too little."""
+
+
 def headers(call: Call) -> list[tuple[str, str]]:
-    """`Warning` headers (RFC 7234 5.5, code 299) for what the call was warned of."""
-    return [("Warning", f'299 - "{_quoted(text)}"') for text in call.warnings]
+    """`Warning` headers (RFC 7234 5.5, code 299) for what the call was warned of, cut where they would be too many."""
+    if sum(map(len, call.warnings)) <= _WARNINGS:
+        return [("Warning", f'299 - "{_quoted(text)}"') for text in call.warnings]
+    told, left = [], _WARNINGS
+    for text in call.warnings:
+        left -= min(len(text), _WARNING)
+        if left < 0:
+            break
+        told.append(("Warning", f'299 - "{_quoted(text[:_WARNING])}"'))
+    return told
 
 
 def _quoted(text: str) -> str:

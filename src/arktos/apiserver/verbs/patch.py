@@ -39,11 +39,13 @@ async def patch(call: Call, writer: Writer) -> Response:
 def change_of(call: Call, form: str) -> Change:
     """The body as a change to an object of the call's kind. BadRequest for a body that is no patch of this form."""
     patcher = patcher_of(call, form)
+    mode = bodies.validation_mode(call)
+    repeated = bodies.duplicates(call, mode)
 
     def change(obj: Obj) -> Obj:
         patched = patcher(obj)
         bodies.match_kind(patched, call.kind)
-        bodies.check(call, call.kind, patched, bodies.validation_mode(call))
+        bodies.check(call, call.kind, patched, mode, repeated)
         locate(call, call.kind, patched)
         return patched
 
@@ -68,7 +70,7 @@ def patcher_of(call: Call, form: str) -> Callable[[Obj], Obj]:
 
 async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
     """Server-side apply (KEP-555). Creates the object where none stands."""
-    manager = call.params.get("fieldManager", "")
+    manager = call.params.get("fieldManager", "") and call.field_manager
     if not manager:
         cause = FieldError("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
         raise Invalid(f"PatchOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
@@ -80,7 +82,8 @@ async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
     if not isinstance(applied, dict):
         raise BadRequest("error decoding YAML: an apply patch is an object")
     bodies.match_kind(applied, kind)
-    bodies.check(call, kind, applied, bodies.validation_mode(call))
+    mode = bodies.validation_mode(call)
+    bodies.check(call, kind, applied, mode, bodies.duplicates(call, mode))
     locate(call, kind, applied)
     pristine = dumps(applied)
 
