@@ -87,6 +87,21 @@ async def test_a_full_disk_fails_writes_and_nothing_else(tmp_path: Path, objects
             assert again.list(PODS).records == expected
 
 
+async def test_a_problem_is_told_and_goes_away_by_itself(tmp_path: Path, objects: Any) -> None:
+    async with open_store(tmp_path / "store.db", {}, max_bytes=1 << 20) as store:
+        assert store.problem is None
+        await fill_up(store, objects)
+        with pytest.raises(StoreUnavailable):
+            await store.commit([], [objects.put(objects.key("new"), "x" * 50_000)])
+        assert store.problem == "the last write failed: database or disk is full"
+        revision = store.revision
+        make_room(store)
+        async with asyncio.timeout(10):
+            while store.problem is not None:
+                await asyncio.sleep(0.01)
+        assert store.revision == revision
+
+
 async def test_commits_behind_a_failed_one_fail_with_it(tmp_path: Path, objects: Any) -> None:
     async with open_store(tmp_path / "store.db", {}, max_bytes=1 << 20) as store:
         await fill_up(store, objects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import http.client
 import json
 import ssl
@@ -17,6 +18,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+
+from arktos.bootstrap import credentials
 
 Obj = dict[str, Any]
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -345,3 +348,22 @@ def until() -> Callable[..., Any]:
         return found
 
     return wait
+
+
+@pytest.fixture
+def apiserver_at(apiserver: Any, tmp_path: Path) -> Iterator[Callable[[Path], Any]]:
+    """Starts an API server of the test's own in a given directory."""
+    started = []
+
+    def start(folder: Path) -> Any:
+        settings = dataclasses.replace(apiserver.settings, data_dir=str(folder / "data"))
+        system = type(apiserver)(settings, tmp_path)
+        apiserver.stop_server()
+        credentials.ensure(settings.layout, settings.address, settings.port, "10.96.0.1")
+        started.append(system)
+        system.start_server()
+        return system
+
+    yield start
+    for system in started:
+        system.stop_server()

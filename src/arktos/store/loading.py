@@ -24,6 +24,16 @@ from arktos.store.walcheck import damage
 
 _LOG = "SELECT seq, revision, op, key, header, body, expires, crc FROM log ORDER BY seq"
 _STATE = "SELECT revision, op, key, header, body, expires, crc FROM state"
+_NOT_THE_FILES_FAULT = (
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+)
+"""What reading may meet that says nothing about the file: a full disk has no room for the index beside the log."""
+
 _STATE_KEYS = "SELECT key FROM state INDEXED BY sqlite_autoindex_state_1"
 
 
@@ -109,9 +119,9 @@ def verify(path: Path) -> list[str]:
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     """A read-only connection, which neither changes the file nor its write-ahead log; None if it holds no tables yet.
-    SQLite's errors inside become StoreCorrupt."""
+    SQLite's errors inside become StoreCorrupt, or OSError where the disk is at fault."""
     try:
-        wrong = damage(path)
+        wrong = "it is a directory" if path.is_dir() else damage(path)
         if wrong:
             raise StoreCorrupt(path, wrong)
         # Without a write-ahead log there is none to be created either.
@@ -130,6 +140,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection | None]:
     except sqlite3.Error as error:
         if "locked" in str(error):
             raise StoreLocked(path, "") from error
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _NOT_THE_FILES_FAULT:
+            raise OSError(f"{path} cannot be read: {error}") from error
         raise StoreCorrupt(path, str(error)) from error
     except OSError as error:
         raise StoreCorrupt(path, f"cannot be read: {error.strerror}") from error

@@ -1,5 +1,5 @@
-"""`python -m arktos.store.verify FILE`: whether a store's file is whole. Prints what is wrong with it, one line each, and
-ends with 1 then. The file is not changed, and must not be in use.
+"""`python -m arktos.store.verify FILE`: whether a store's file is whole. Prints what is wrong with it, one line each,
+and ends with 1 then. The file is not changed, and must not be in use.
 """
 
 from __future__ import annotations
