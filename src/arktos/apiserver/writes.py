@@ -174,7 +174,9 @@ class Writer:
             raise modified(key)
         return await self._create_once(call, obj, book)
 
-    async def amend(self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = ()) -> Record:
+    async def amend(
+        self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = (), *, dry_run: bool = False
+    ) -> Record:
         """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy
         nor admission nor validation looks at it. NotFound, and whatever `change` raises."""
         record = self.reader.store.get(key)
@@ -182,6 +184,8 @@ class Writer:
             if record is None:
                 raise not_found(key.resource, key.name)
             new = change(decode(record))
+            if dry_run:
+                return record
             put = put_of(kind, key, new)
             try:
                 return await commit(self.reader.store, [AtRevision(key, record.revision)], [put, *also], raw=True)

@@ -24,7 +24,7 @@ async def bind(call: Call, writer: Writer) -> Response:
     target = binding.get("target") or {}
     node = target.get("name") or ""
     name = call.info.name or binding["metadata"].get("name") or ""
-    causes = []
+    causes = [] if name else [FieldError("metadata.name", "FieldValueRequired", "Required value")]
     if target.get("kind") not in {None, "", "Node"}:
         supported = f'Unsupported value: "{target["kind"]}": supported values: "Node", "<empty>"'
         causes.append(FieldError("target.kind", "FieldValueNotSupported", supported))
@@ -34,8 +34,7 @@ async def bind(call: Call, writer: Writer) -> Response:
         raise invalid("", "Binding", name, causes)
     pods = registry.by_resource("pods")
     key = key_of(pods, call.tenant, call.info.namespace, name)
-    if not call.dry_run:
-        await writer.amend(key, pods, lambda pod: _bound(key, pod, binding, node, writer.clock()))
+    await writer.amend(key, pods, lambda pod: _bound(key, pod, binding, node, writer.clock()), dry_run=call.dry_run)
     return Response(201, dumps(_CREATED))
 
 

@@ -7,7 +7,7 @@ from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, key_of, stamp
 from arktos.apiserver.subresources.kinds import EVICTION
 from arktos.apiserver.verbs.create import locate
-from arktos.apiserver.verbs.delete import DeleteOptions, remove
+from arktos.apiserver.verbs.delete import check_preconditions, parse_options, remove
 from arktos.apiserver.writes import Writer
 from arktos.model import registry
 from arktos.model.kinds import Obj
@@ -26,16 +26,9 @@ async def evict(call: Call, writer: Writer) -> Response:
     record = writer.reader.get(key)
     if record is None:
         raise not_found("pods", call.info.name)
-    given = body.get("deleteOptions") or {}
-    conditions = given.get("preconditions") or {}
-    options = DeleteOptions(
-        given.get("propagationPolicy") or "",
-        given.get("gracePeriodSeconds"),
-        conditions.get("uid") or "",
-        conditions.get("resourceVersion") or "",
-        call.dry_run or "All" in (given.get("dryRun") or ()),
-    )
+    options = parse_options(body.get("deleteOptions") or {}, call.dry_run)
     pod = decode(record)
+    check_preconditions(key, pod, options)
     if not _is_finished(pod):
         await _spend_budget(call, writer, record, options.dry_run)
     await remove(call, writer, key, options)

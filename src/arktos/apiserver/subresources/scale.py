@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from arktos.apiserver import bodies
 from arktos.apiserver.call import Call
-from arktos.apiserver.encoding import decode, dumps, loads
+from arktos.apiserver.encoding import decode, dumps, loads, stamp
 from arktos.apiserver.subresources.kinds import SCALE
 from arktos.apiserver.verbs.create import locate
-from arktos.apiserver.verbs.patch import patcher_of
+from arktos.apiserver.verbs.patch import configuration, patcher_of
 from arktos.apiserver.writes import Writer
-from arktos.model import scale
+from arktos.model import apply as server_side_apply
+from arktos.model import scale, schema
 from arktos.model.kinds import Obj
 from arktos.model.status import UnsupportedMediaType, not_found
 from arktos.wire.http import Response
@@ -31,12 +32,14 @@ async def update_scale(call: Call, writer: Writer) -> Response:
 
 
 async def patch_scale(call: Call, writer: Writer) -> Response:
-    """PATCH of the Scale in JSON, merge or strategic form."""
+    """PATCH of the Scale in any of the four forms."""
     form = content_type(call.request.headers.get("content-type", ""))
+    if form == "apply-patch":
+        return await _apply(call, writer)
     if form == "strategic-merge-patch":
         form = "merge-patch"  # a Scale has no lists to merge
     if form not in {"json-patch", "merge-patch"}:
-        raise UnsupportedMediaType("a scale takes JSON patches and merge patches")
+        raise UnsupportedMediaType("a scale takes JSON patches, merge patches and apply patches")
     patcher = patcher_of(call, form)
 
     def patched(current: Obj) -> Obj:
@@ -46,6 +49,32 @@ async def patch_scale(call: Call, writer: Writer) -> Response:
         return wanted
 
     return await _write(call, writer, patched)
+
+
+async def _apply(call: Call, writer: Writer) -> Response:
+    """Server-side apply: who owns the Scale's replicas owns the workload's."""
+    manager, force, pristine = configuration(call, SCALE)
+
+    def change(workload: Obj) -> Obj:
+        live = scale.of(workload)
+        live["metadata"]["managedFields"] = scale.managed_fields(workload)
+        wanted = server_side_apply.apply(
+            schema.named(SCALE.schema),
+            live,
+            loads(pristine),
+            manager=manager,
+            api_version=SCALE.api_version,
+            force=force,
+            now=stamp(writer.clock()),
+            subresource=scale.SUBRESOURCE,
+            ignored=("status",),
+        ).obj
+        scaled = scale.applied(workload, wanted)
+        entries = scale.workload_managed_fields(workload, wanted["metadata"].get("managedFields") or [])
+        return {**scaled, "metadata": {**scaled["metadata"], "managedFields": entries}}
+
+    outcome = await writer.change(call, change, operation="patch", book=False)
+    return Response(200, dumps(scale.of(loads(outcome.record.body))))
 
 
 async def _write(call: Call, writer: Writer, wanted_of: scale.Change) -> Response:

@@ -64,10 +64,18 @@ def options_of(call: Call) -> DeleteOptions:
         found = structure.check_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions", body)
         if found.type_errors:
             raise BadRequest(f"DeleteOptions: {', '.join(map(str, found.type_errors))}")
-    propagation = body.get("propagationPolicy") or params.get("propagationPolicy", "")
-    orphan = body.get("orphanDependents")
-    if orphan is None and "orphanDependents" in params:
-        orphan = params.flag("orphanDependents")
+    if body.get("propagationPolicy") is None:
+        body["propagationPolicy"] = params.get("propagationPolicy", "")
+    if body.get("orphanDependents") is None and "orphanDependents" in params:
+        body["orphanDependents"] = params.flag("orphanDependents")
+    if body.get("gracePeriodSeconds") is None and "gracePeriodSeconds" in params:
+        body["gracePeriodSeconds"] = params.number("gracePeriodSeconds")
+    return parse_options(body, call.dry_run)
+
+
+def parse_options(body: Obj, dry_run: bool) -> DeleteOptions:
+    """From a DeleteOptions whose structure was checked. Invalid."""
+    propagation, orphan = body.get("propagationPolicy") or "", body.get("orphanDependents")
     if orphan is not None:
         if propagation:
             raise _refused("propagationPolicy", "orphanDependents and deletionPropagation cannot be both set")
@@ -79,20 +87,17 @@ def options_of(call: Call) -> DeleteOptions:
             f'Unsupported value: "{propagation}": supported values: "Background", "Foreground", "Orphan"',
         )
         raise Invalid(f"DeleteOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
-    grace = body.get("gracePeriodSeconds")
-    if grace is None and "gracePeriodSeconds" in params:
-        grace = params.number("gracePeriodSeconds")
-    conditions = body.get("preconditions") or {}
-    dry_run = body.get("dryRun") or []
-    if any(value != "All" for value in dry_run):
-        cause = FieldError("dryRun", "FieldValueNotSupported", f'Unsupported value: {dry_run}: supported values: "All"')
+    wanted = body.get("dryRun") or []
+    if any(value != "All" for value in wanted):
+        cause = FieldError("dryRun", "FieldValueNotSupported", f'Unsupported value: {wanted}: supported values: "All"')
         raise Invalid(f"DeleteOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
+    grace, conditions = body.get("gracePeriodSeconds"), body.get("preconditions") or {}
     return DeleteOptions(
         propagation,
         grace if grace is None else max(int(grace), 0),
         conditions.get("uid") or "",
         conditions.get("resourceVersion") or "",
-        call.dry_run or bool(dry_run),
+        dry_run or bool(wanted),
     )
 
 
@@ -133,7 +138,7 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
                 raise forbidden(key.resource, key.name, "it is built in")
             raise not_found(key.resource, key.name)
         obj = decode(record)
-        _check(key, obj, options)
+        check_preconditions(key, obj, options)
         effects = writer.admission.admit(Attempt(call, kind, "delete", obj, obj, ""))
         marked = mark(kind, obj, options, writer.clock())
         if marked is None:
@@ -154,7 +159,8 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
     raise busy(key)
 
 
-def _check(key: Key, obj: Obj, options: DeleteOptions) -> None:
+def check_preconditions(key: Key, obj: Obj, options: DeleteOptions) -> None:
+    """Conflict where uid or revision are not what the options ask for."""
     meta = obj["metadata"]
     if options.uid and options.uid != meta.get("uid"):
         why = f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta.get('uid', '')}). "

@@ -11,7 +11,7 @@ from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.writes import Change, Outcome, Writer, unwritable
 from arktos.model import apply as server_side_apply
 from arktos.model import patch_json, patch_merge, patch_strategic, schema
-from arktos.model.kinds import Obj
+from arktos.model.kinds import Kind, Obj
 from arktos.model.status import BadRequest, FieldError, Invalid, UnsupportedMediaType
 from arktos.wire import json as wire_json
 from arktos.wire.http import Response
@@ -68,13 +68,13 @@ def patcher_of(call: Call, form: str) -> Callable[[Obj], Obj]:
     return lambda obj: patch_strategic.apply(schema.named(call.kind.schema), obj, body)
 
 
-async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
-    """Server-side apply (KEP-555). Creates the object where none stands."""
+def configuration(call: Call, kind: Kind) -> tuple[str, bool, bytes]:
+    """Who applies, whether by force, and the configuration: an encoded object of `kind`. BadRequest, Invalid."""
     manager = call.params.get("fieldManager", "") and call.field_manager
     if not manager:
         cause = FieldError("fieldManager", "FieldValueRequired", "Required value: is required for apply patch")
         raise Invalid(f"PatchOptions.meta.k8s.io is invalid: {cause}", causes=[cause])
-    force, kind = call.params.flag("force"), call.kind
+    force = call.params.flag("force")
     try:
         applied = wire_json.decode_yaml(call.request.body)
     except wire_json.DecodeError as error:
@@ -84,8 +84,14 @@ async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
     bodies.match_kind(applied, kind)
     mode = bodies.validation_mode(call)
     bodies.check(call, kind, applied, mode, bodies.duplicates(call, mode))
-    locate(call, kind, applied)
-    pristine = dumps(applied)
+    locate(call, call.kind, applied)
+    return manager, force, dumps(applied)
+
+
+async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
+    """Server-side apply (KEP-555). Creates the object where none stands."""
+    kind = call.kind
+    manager, force, pristine = configuration(call, kind)
 
     def merged(live: Obj | None) -> Obj:
         return server_side_apply.apply(
