@@ -97,7 +97,7 @@ async def test_a_problem_is_told_and_goes_away_by_itself(tmp_path: Path, objects
         revision = store.revision
         make_room(store)
         async with asyncio.timeout(10):
-            while store.problem is not None:
+            while store.problem is not None:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         assert store.revision == revision
 

@@ -6,6 +6,8 @@ import base64
 import dataclasses
 import http.client
 import json
+import os
+import socket
 import ssl
 import threading
 import time
@@ -319,23 +321,23 @@ class Watcher:
         return truth == {name: obj["metadata"]["resourceVersion"] for name, obj in self.state.items()}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def api_for() -> Callable[[Any], Api]:
     """A client of a system's operator."""
     return lambda system: Api.from_kubeconfig(system.settings.layout.admin_kubeconfig)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def load_on() -> Callable[..., Load]:
     return Load
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def watcher_of() -> Callable[..., Watcher]:
     return Watcher
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
     """Waits for a condition; fails when it does not come true in time."""
 
@@ -367,3 +369,17 @@ def apiserver_at(apiserver: Any, tmp_path: Path) -> Iterator[Callable[[Path], An
     yield start
     for system in started:
         system.stop_server()
+
+
+@pytest.fixture
+def port() -> int:
+    """The first of three neighbouring ports that nobody uses."""
+    for first in range(30000 + os.getpid() % 100 * 20, 32700, 3):
+        try:
+            for number in range(first, first + 3):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return first
+    raise RuntimeError("no free ports")

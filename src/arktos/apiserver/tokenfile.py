@@ -50,7 +50,7 @@ def parse(text: str) -> dict[bytes, User]:
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text), skipinitialspace=True)
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
     try:
         for row in reader:
             if row and any(row) and not row[0].startswith("#"):
