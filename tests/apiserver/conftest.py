@@ -472,3 +472,9 @@ async def api(tmp_path: Path, signing_key: bytes) -> AsyncIterator[Api]:
 def new_api(tmp_path: Path, signing_key: bytes) -> Callable[..., Any]:
     """Opens API servers with another history window; whoever opens one closes its store."""
     return lambda **more: open_api(tmp_path, signing_key, **more)
+
+
+@pytest.fixture(scope="session")
+def opener(signing_key: bytes) -> Callable[..., Any]:
+    """Opens an API server in a folder; whoever opens one closes its store."""
+    return lambda folder, **more: open_api(folder, signing_key, **more)

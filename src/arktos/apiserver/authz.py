@@ -98,8 +98,8 @@ def is_master(user: User) -> bool:
     return user.is_system and MASTERS in user.groups
 
 
-def refusal(attrs: Attributes) -> Forbidden:
-    """The 403 for a question that was answered with no, worded as Kubernetes does."""
+def refusal(attrs: Attributes, reason: str = "") -> Forbidden:
+    """The 403 for a question that was answered with no, worded as Kubernetes does; `reason` is the decision's."""
     user, verb = attrs.user, attrs.verb
     if not attrs.resource:
         return Forbidden(f'forbidden: User "{user.name}" cannot {verb} path "{attrs.path}"')
@@ -111,7 +111,7 @@ def refusal(attrs: Attributes) -> Forbidden:
     named = f' "{attrs.name}"' if attrs.name else ""
     return Forbidden(
         f'{qualified}{named} is forbidden: User "{user.name}" cannot {verb} resource "{resource}" '
-        f'in API group "{attrs.group}" {where}',
+        f'in API group "{attrs.group}" {where}' + (f": {reason}" if reason else ""),
         group=attrs.group,
         kind=attrs.resource,
         name=attrs.name,

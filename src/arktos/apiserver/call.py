@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
@@ -16,6 +17,8 @@ from arktos.wire.mediatype import Accept
 
 _TRUE = frozenset({"true", "1", "t", "T", "TRUE", "True"})
 _FALSE = frozenset({"", "false", "0", "f", "F", "FALSE", "False"})
+_DIGITS, _LARGEST = 20, 2**53
+"""Digits that a number in a query may have, and what larger ones count as."""
 _MAX_MANAGER = 128
 """Bytes of a field manager's name."""
 
@@ -47,19 +50,16 @@ class Params(dict[str, str]):
         value = self.get(name, "")
         if not value:
             return 0
-        try:
-            number = int(value)
-        except ValueError as error:
-            raise BadRequest(f"the query parameter {name} must be an integer, not {value!r}") from error
-        if number < 0:
-            raise BadRequest(f"the query parameter {name} must not be negative")
-        return number
+        if not (value.isascii() and value.isdigit()) or len(value) > _DIGITS:
+            raise BadRequest(f"the query parameter {name} must be an integer and not negative, not {value[:64]!r}")
+        return min(int(value), _LARGEST)
 
 
 @dataclass(slots=True)
 class Call:
     """`tenant` is resolved (`all` only for LIST and WATCH). Where `only_name` is set, the caller may see no object of
-    another name. `warnings` become `Warning` headers of the answer."""
+    another name. `require` raises Forbidden unless the caller may do this verb, too. `warnings` become `Warning`
+    headers of the answer."""
 
     request: Request
     info: RequestInfo
@@ -69,6 +69,7 @@ class Call:
     params: Params
     accept: Accept
     only_name: str = ""
+    require: Callable[[str], object] = lambda verb: None
     warnings: list[str] = field(default_factory=list)
 
     @property

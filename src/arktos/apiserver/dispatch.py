@@ -36,6 +36,9 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 _NAMED_OR_NOT = frozenset({"create", "update", "patch"})
 """Verbs of methods that go to a collection or to an object, never to either."""
 
+_CREATING = frozenset({"update", "patch"})
+"""Verbs that create what does not exist, for who may create."""
+
 
 def is_public(path: str) -> bool:
     """Whether anybody may read `path`: health (each check of it too) and version."""
@@ -93,14 +96,15 @@ class Dispatcher:
         kind = registry.lookup(info.group, info.version, info.resource)
         params = Params.parse(request.query)
         verb = self._verb(request.method, info, params)
-        request.mark = (verb, info.group, info.version, info.resource, info.subresource)
+        if kind is not None and (not info.subresource or info.subresource in kind.subresources):
+            # Labels of metrics: only what there is, or anybody could make any number of them.
+            request.mark = (verb, info.group, info.version, info.resource, info.subresource)
         name = info.name
         if not name and kind is not None and "metadata.name" in params.get("fieldSelector", ""):
             # Whoever may list one object by name may do so with a selector, as upstream.
             name = selectors.named_by(params["fieldSelector"], kind)
-        only_own = self._authorize(
-            Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, name)
-        )
+        asked = Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, name)
+        only_own = self._authorize(asked)
         if kind is None:
             raise NotFound("the server could not find the requested resource")
         _check_place(kind, info, verb, tenant)
@@ -108,6 +112,8 @@ class Dispatcher:
         if accept is None or (accept.as_ and accept.version not in META_VERSIONS):
             raise NotAcceptable("only the following media types are accepted: application/json")
         call = Call(request, info, kind, user, tenant, params, accept, tenant if only_own else "")
+        if verb in _CREATING:
+            call.require = lambda more: self._authorize(asked._replace(verb=more))
         if info.subresource:
             return self._routes.subresource(call, verb)
         if verb not in kind.verbs:
@@ -135,7 +141,7 @@ class Dispatcher:
         """Forbidden unless allowed. Whether only the caller's own tenant may be seen."""
         decision = self._authorizer.authorize(attributes)
         if not decision.allowed:
-            raise refusal(attributes)
+            raise refusal(attributes, decision.reason)
         return decision.only_own
 
 

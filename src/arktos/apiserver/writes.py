@@ -164,6 +164,7 @@ class Writer:
         """The object of a change to what does not exist. A uid or revision that it names is of one that has gone."""
         if create is None:
             raise not_found(key.resource, key.name)
+        call.require("create")
         obj = create()
         meta = obj["metadata"]
         if meta.get("uid"):
@@ -209,7 +210,7 @@ class Writer:
         if book:
             self._book(call, kind, new, old, self.clock(), subresource)
         new["metadata"]["resourceVersion"] = old["metadata"].get("resourceVersion", "")
-        if new == old:
+        if new == old and not kind.ttl:  # what expires is renewed by any write
             return Outcome(record)
         gone = finished(kind, new)
         put = put_of(kind, key, new, old)
