@@ -17,7 +17,11 @@ def kubeconfig(data_dir: Path, name: str) -> None:
     """Print a kubeconfig: the operator's, or a fresh one for a tenant's admin."""
     settings = installed(data_dir)
     if not name:
-        click.echo(settings.layout.admin_kubeconfig.read_text(), nl=False)
+        try:
+            click.echo(settings.layout.admin_kubeconfig.read_text(), nl=False)
+        except OSError as error:
+            text = f"{settings.layout.admin_kubeconfig}: {error.strerror}; `arktos up` writes it anew"
+            raise click.ClickException(text) from error
         return
     from arktos.cli.tenant import write_kubeconfig
 

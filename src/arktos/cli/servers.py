@@ -89,7 +89,9 @@ def apiserver(check: bool, **options: Any) -> None:
     help="Comma list of controllers to run; `*` for all, `-name` to leave one out.",
 )
 @click.option("--health-address", default="127.0.0.1", show_default=True, help="Where health and metrics are served.")
-@click.option("--health-port", type=click.IntRange(0, 65535), default=10257, show_default=True)
+@click.option(
+    "--health-port", type=click.IntRange(0, 65535), default=10257, show_default=True, help="Its port; 0 takes any."
+)
 def controllers(kubeconfig: Path, names: str, health_address: str, health_port: int) -> None:
     """Run control loops, beside others of their kind if there are any."""
     from arktos.client.kubeconfig import ConfigError
@@ -105,7 +107,9 @@ def controllers(kubeconfig: Path, names: str, health_address: str, health_port: 
 @click.command()
 @click.option("--kubeconfig", type=_FILE, required=True, help="How to reach the API server.")
 @click.option("--health-address", default="127.0.0.1", show_default=True, help="Where health and metrics are served.")
-@click.option("--health-port", type=click.IntRange(0, 65535), default=10259, show_default=True)
+@click.option(
+    "--health-port", type=click.IntRange(0, 65535), default=10259, show_default=True, help="Its port; 0 takes any."
+)
 def scheduler(kubeconfig: Path, health_address: str, health_port: int) -> None:
     """Place pods on nodes; one instance works, others stand by."""
     from arktos.client.kubeconfig import ConfigError

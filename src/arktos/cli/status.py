@@ -9,7 +9,6 @@ import click
 
 from arktos.bootstrap.components import components, supervisor
 from arktos.bootstrap.process import Process, recorded
-from arktos.bootstrap.readiness import unready
 from arktos.cli.data_dir import data_dir_option, installed
 
 
@@ -17,6 +16,8 @@ from arktos.cli.data_dir import data_dir_option, installed
 @data_dir_option
 def status(data_dir: Path) -> None:
     """Show the processes and their health. Exit code 1 when something is not well."""
+    from arktos.bootstrap.readiness import unready
+
     settings = installed(data_dir)
     layout = settings.layout
     well = True

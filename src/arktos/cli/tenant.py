@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
 import click
 
 from arktos.bootstrap.components import Settings
 from arktos.cli.data_dir import data_dir_option, installed
-from arktos.client.client import Client
-from arktos.client.errors import ConnectionFailed
-from arktos.model import registry
-from arktos.model.kinds import Obj
-from arktos.model.status import ApiError, NotFound
-
-READY_SECONDS = 30.0
-_Result = TypeVar("_Result")
-
-_TENANTS = registry.by_resource("tenants")
 
 
 @click.group()
@@ -40,9 +27,11 @@ def tenant() -> None:
 )
 def create(name: str, data_dir: Path, kubeconfig: Path | None) -> None:
     """Create a tenant, wait until it is ready, write its admin's kubeconfig."""
+    from arktos.cli import tenant_calls
+
     settings = installed(data_dir)
     began = time.monotonic()
-    created = _call(settings, lambda client: _create(client, name))
+    created = tenant_calls.create(settings, name)
     target = kubeconfig or settings.layout.tenant_kubeconfig(name)
     write_kubeconfig(settings, name, target)
     done = f"is ready (in {time.monotonic() - began:.2f} s)" if created else "was there already"
@@ -54,11 +43,12 @@ def create(name: str, data_dir: Path, kubeconfig: Path | None) -> None:
 @data_dir_option
 def list_tenants(data_dir: Path) -> None:
     """List the tenants."""
-    listing = _call(installed(data_dir), lambda client: client.list(_TENANTS))
+    from arktos.cli import tenant_calls
+
+    found = tenant_calls.listed(installed(data_dir))
     click.echo(f"{'NAME':<32}{'STATUS':<14}READY")
-    for found in listing.items:
-        status = found.get("status") or {}
-        click.echo(f"{found['metadata']['name']:<32}{status.get('phase', ''):<14}{'yes' if is_ready(found) else 'no'}")
+    for name, phase, ready in found:
+        click.echo(f"{name:<32}{phase:<14}{'yes' if ready else 'no'}")
 
 
 @tenant.command()
@@ -67,8 +57,10 @@ def list_tenants(data_dir: Path) -> None:
 @click.option("--wait/--no-wait", default=True, show_default=True, help="Wait until everything in it is gone.")
 def delete(name: str, data_dir: Path, wait: bool) -> None:
     """Delete a tenant and everything in it."""
+    from arktos.cli import tenant_calls
+
     settings = installed(data_dir)
-    _call(settings, lambda client: _delete(client, name, wait))
+    tenant_calls.delete(settings, name, wait=wait)
     settings.layout.tenant_kubeconfig(name).unlink(missing_ok=True)
     click.echo(f"Tenant {name} is {'gone' if wait else 'being deleted'}.")
 
@@ -79,50 +71,7 @@ def write_kubeconfig(settings: Settings, name: str, target: Path) -> None:
     from arktos.bootstrap.pki import write_private
 
     server = f"https://{client_address(settings.address)}:{settings.port}"
-    write_private(target, tenant_kubeconfig(settings.layout, server, name))
-
-
-def is_ready(found: Obj) -> bool:
-    conditions = (found.get("status") or {}).get("conditions") or ()
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-async def _create(client: Client, name: str) -> bool:
-    """Whether the tenant was made now."""
-    created = True
     try:
-        found = await client.create(_TENANTS, {"kind": "Tenant", "apiVersion": "v1", "metadata": {"name": name}})
-    except ApiError as error:
-        if error.reason != "AlreadyExists":
-            raise
-        found, created = await client.get(_TENANTS, name), False
-    deadline = time.monotonic() + READY_SECONDS
-    while not is_ready(found):
-        if time.monotonic() > deadline:
-            raise click.ClickException(f"tenant {name} exists, but is not ready after {READY_SECONDS:.0f} s")
-        await asyncio.sleep(0.01)
-        found = await client.get(_TENANTS, name)
-    return created
-
-
-async def _delete(client: Client, name: str, wait: bool) -> None:
-    await client.delete(_TENANTS, name)
-    while wait:
-        try:
-            await client.get(_TENANTS, name)
-        except NotFound:
-            return
-        await asyncio.sleep(0.05)
-
-
-def _call(settings: Settings, work: Callable[[Client], Awaitable[_Result]]) -> _Result:
-    async def run() -> _Result:
-        async with Client.from_kubeconfig(settings.layout.admin_kubeconfig) as client:
-            return await work(client)
-
-    try:
-        return asyncio.run(run())
-    except ApiError as error:
-        raise click.ClickException(error.message) from error
-    except ConnectionFailed as error:
-        raise click.ClickException(f"the API server does not answer ({error}); `arktos status` tells more") from error
+        write_private(target, tenant_kubeconfig(settings.layout, server, name))
+    except OSError as error:
+        raise click.ClickException(f"{target}: {error.strerror}") from error

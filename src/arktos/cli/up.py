@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import fcntl
-import ipaddress
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -42,7 +39,9 @@ POLL_SECONDS = 0.05
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help='Static tokens, a line each: token,user,uid,"groups",tenant.',
 )
-@click.option("--authorization-mode", default="RBAC", show_default=True)
+@click.option(
+    "--authorization-mode", default="RBAC", show_default=True, help="RBAC, AlwaysAllow or AlwaysDeny, or several."
+)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for init systems that supervise.")
 def up(
     data_dir: Path,
@@ -102,6 +101,8 @@ def down(data_dir: Path) -> None:
 
 
 def _supervise(settings: Settings, *, kept: bool) -> None:
+    import asyncio
+
     from arktos.bootstrap.supervisor import Locked, Supervisor
     from arktos.wire import logs
 
@@ -165,6 +166,8 @@ def _require_room(layout: Layout) -> None:
 
 def _require_free(settings: Settings) -> None:
     """The ports must be free, unless it is our own processes, left by a killed supervisor, that hold them."""
+    import socket
+
     for component in components(settings):
         if recorded(settings.layout.process(component.name)) is not None:
             continue
@@ -181,6 +184,8 @@ def _require_free(settings: Settings) -> None:
 
 
 def _prepare(settings: Settings) -> None:
+    import ipaddress
+
     from arktos.bootstrap import credentials
 
     try:

@@ -1,0 +1,197 @@
+"""The `arktos` command by itself: help, lazy imports, where options come from. Nothing is started here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import arktos.cli.up
+from arktos.bootstrap.components import Settings
+from arktos.cli import main
+
+HEAVY = (
+    "arktos.apiserver",
+    "arktos.client",
+    "arktos.model",
+    "arktos.store",
+    "arktos.wire",
+    "asyncio",
+    "cryptography",
+    "http.client",
+    "msgspec",
+    "numpy",
+    "rich",
+    "ssl",
+    "uvloop",
+    "yaml",
+)
+
+
+def commands(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """The path of every command, groups included."""
+    ctx = click.Context(group)
+    found = []
+    for name in group.list_commands(ctx):
+        command = group.get_command(ctx, name)
+        found.append((*path, name))
+        if isinstance(command, click.Group):
+            found += commands(command, (*path, name))
+    return found
+
+
+def run(*arguments: str, env: dict[str, str] | None = None) -> Any:
+    return CliRunner().invoke(main, arguments, env=env)
+
+
+@pytest.mark.parametrize("path", [(), *commands()], ids=" ".join)
+def test_help(path: tuple[str, ...]) -> None:
+    for option in ("--help", "-h"):
+        done = run(*path, option)
+        assert done.exit_code == 0
+        assert done.output.startswith("Usage: ")
+    command: click.Command = main
+    for name in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), name)
+        assert found is not None
+        command = found
+    assert command.help
+    for option in command.params:
+        assert not isinstance(option, click.Option) or option.help, f"{option.name} is not explained"
+
+
+def test_the_list_of_commands() -> None:
+    shown = [" ".join(path) for path in commands()]
+    assert shown == [
+        "up",
+        "down",
+        "supervise",
+        "status",
+        "doctor",
+        "tenant",
+        "tenant create",
+        "tenant delete",
+        "tenant list",
+        "kubeconfig",
+        "apiserver",
+        "controllers",
+        "scheduler",
+    ]
+    assert "supervise" not in run("--help").output
+
+
+def test_no_command_imports_what_it_only_needs_later() -> None:
+    """Every command starts in less than 100 ms because none of these is there before it runs."""
+    program = (
+        "import sys, json, click; from arktos.cli import main\n"
+        "ctx = click.Context(main)\n"
+        "for name in main.list_commands(ctx): main.get_command(ctx, name)\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+    loaded = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+@pytest.mark.parametrize(
+    "module", ["apiserver.server", "controllers.process", "scheduler.process", "bootstrap.supervisor"]
+)
+def test_no_process_imports_what_only_development_needs(module: str) -> None:
+    program = f"import sys, json, arktos.{module}; print(json.dumps(sorted(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout)
+    unwanted = ("rich", "structlog", "hypothesis", "pytest", "pygments")
+    assert [name for name in unwanted if name in loaded] == []
+    assert not (module == "bootstrap.supervisor" and {"cryptography", "yaml", "numpy"} & set(loaded))
+
+
+@pytest.fixture
+def wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Settings]:
+    """What `arktos up` would start; it starts nothing."""
+    seen: list[Settings] = []
+    for name in ("_require_free", "_prepare", "_advise"):
+        monkeypatch.setattr(arktos.cli.up, name, lambda settings: None)
+    monkeypatch.setattr(arktos.cli.up, "_start", seen.append)
+    monkeypatch.setenv("ARKTOS_DATA_DIR", str(tmp_path / "default"))
+    return seen
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(wanted: list[Settings], tmp_path: Path) -> None:
+    config = tmp_path / "arktos.yaml"
+    config.write_text(f"up: {{port: 7001, bind-address: '::1', no-node: true, data-dir: {tmp_path}/of-file}}\n")
+    of_file = {"ARKTOS_DATA_DIR": ""}
+    by_all = ["up", f"--data-dir={tmp_path}/of-flag", "--port=7003"]
+    cases: list[tuple[list[str], dict[str, str], int, str]] = [
+        (["up"], of_file, 7001, "of-file"),
+        (["up"], {"ARKTOS_UP_PORT": "7002", "ARKTOS_DATA_DIR": f"{tmp_path}/of-env"}, 7002, "of-env"),
+        (by_all, {"ARKTOS_UP_PORT": "7002", "ARKTOS_DATA_DIR": f"{tmp_path}/of-env"}, 7003, "of-flag"),
+    ]
+    for arguments, env, port, folder in cases:
+        done = run(f"--config={config}", *arguments, env=env)
+        assert done.exit_code == 0, done.output
+        assert (wanted[-1].port, wanted[-1].data_dir) == (port, f"{tmp_path}/{folder}")
+        assert (wanted[-1].address, wanted[-1].node) == ("::1", False)
+
+
+def test_the_defaults(wanted: list[Settings], tmp_path: Path) -> None:
+    assert run("up").exit_code == 0
+    assert wanted[-1] == Settings(f"{tmp_path}/default", node=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("{", "not YAML: "),
+        ("- up", "the file must hold a mapping, not ['up']"),
+        ("up: 5", "up must hold a mapping, not 5"),
+        ("upp: {}", "there is no command 'upp'"),
+        ("up: {prot: 1}", "up has no option 'prot'"),
+        ("tenant: {create: {kubeconfg: x}}", "tenant create has no option 'kubeconfg'"),
+    ],
+)
+def test_a_file_that_makes_no_sense(tmp_path: Path, text: str, why: str) -> None:
+    config = tmp_path / "arktos.yaml"
+    config.write_text(text)
+    done = run(f"--config={config}", "status")
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"Error: --config: {config}: {why}")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    done = run(f"--config={tmp_path}/none.yaml", "status")
+    assert (done.exit_code, done.output) == (1, f"Error: --config: {tmp_path}/none.yaml: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    "command", ["status", "down", "kubeconfig", "tenant list", "tenant create a", "tenant delete a"]
+)
+def test_where_nothing_was_ever_started(tmp_path: Path, command: str) -> None:
+    done = run(*command.split(), f"--data-dir={tmp_path}/none")
+    assert done.exit_code == 1
+    assert done.output == f"Error: nothing was ever started in {tmp_path}/none; `arktos up` does that\n"
+    assert not (tmp_path / "none").exists()
+
+
+def test_doctor_where_nothing_was_ever_started(tmp_path: Path) -> None:
+    done = run("doctor", f"--data-dir={tmp_path}/none")
+    assert f"[ ok ] installation: nothing was started in {tmp_path}/none yet\n         -> arktos up\n" in done.output
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("text", ["10.96.0.0/33", "services", "10.96.0.1/12", "10.96.0.0/32", ""])
+def test_a_service_range_that_is_none(tmp_path: Path, text: str) -> None:
+    done = run("up", f"--data-dir={tmp_path}/data", "--port=65533", f"--service-cluster-ip-range={text}")
+    assert done.exit_code == 1
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"Error: --service-cluster-ip-range: {text!r}: ")
+    assert line.endswith("give one such as 10.96.0.0/12")
+
+
+def test_the_version() -> None:
+    assert run("--version").output == "arktos, version 0.1.0\n"
