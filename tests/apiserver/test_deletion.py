@@ -377,3 +377,17 @@ async def test_built_in_objects_are_overridden_and_come_back(api: Any) -> None:
     assert "l0" not in (await api.get(f"{roles}/view")).ok()["metadata"].get("labels", {})
     (await api.delete(f"{roles}/view", user=acme)).ok()
     assert (await api.get(f"{roles}/view", user=acme)).ok() == built_in
+
+
+async def test_the_root_certificate_is_deleted_and_there_again(api: Any) -> None:
+    target = f"{CMS}/kube-root-ca.crt"
+    before = (await api.get(target)).ok()
+    status = (await api.delete(target)).ok()
+    assert status["status"] == "Success" and "uid" not in status["details"], "who waits for its end must not wait"
+    assert (await api.get(target)).ok() == before
+    (await api.delete(target, {"preconditions": {"uid": "x"}})).refused(409)
+    (await api.delete("/api/v1/namespaces/none/configmaps/kube-root-ca.crt")).refused(404)
+    (await api.put(target, api.config_map("kube-root-ca.crt", other="x"))).ok()
+    assert (await api.get(target)).ok()["data"] == {"other": "x"}
+    assert "uid" in (await api.delete(target)).ok()["details"]
+    assert (await api.get(target)).ok() == before

@@ -78,6 +78,8 @@ class BuiltinRoles:
     thousands of idle tenants must not cost a watcher a hundred thousand objects.
     """
 
+    renewed = False
+
     def __init__(self, store: Store) -> None:
         self._store = store
 

@@ -15,10 +15,14 @@ Deliver = Callable[[Sequence[WatchEvent], int], None]
 
 
 class VirtualSource(Protocol):
-    """Objects that exist without being stored. `resources` are the group-resources it may answer for."""
+    """Objects that exist without being stored. `resources` are the group-resources it may answer for. `renewed` objects
+    may be deleted: as where a controller watches over them, they are there again at once."""
 
     @property
     def resources(self) -> frozenset[str]: ...
+
+    @property
+    def renewed(self) -> bool: ...
 
     def get(self, key: Key) -> Record | None: ...
 
@@ -58,6 +62,10 @@ class Reader:
             if found is not None:
                 return found
         return None
+
+    def renews(self, key: Key) -> bool:
+        """Whether a delete of this virtual object succeeds, and changes nothing."""
+        return any(source.renewed and source.get(key) is not None for source in self._sources.get(key.resource, ()))
 
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         sources = self._sources.get(query.resource)

@@ -33,6 +33,7 @@ class RootCertificates:
     """The ConfigMap `kube-root-ca.crt` of every namespace: the CA that signs the API server's certificate."""
 
     resources = frozenset({"configmaps"})
+    renewed = True
 
     def __init__(self, store: Store, ca_pem: str) -> None:
         self._store = store
@@ -78,6 +79,7 @@ class SharedClasses:
     """Classes stored in `system`, seen by all. They keep `metadata.tenant: system`, which says whose they are."""
 
     resources = SHARED
+    renewed = False
 
     def __init__(self, store: Store) -> None:
         self._store = store

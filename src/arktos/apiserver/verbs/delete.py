@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from arktos.apiserver import represent, versions
 from arktos.apiserver.admission import Attempt
 from arktos.apiserver.bodies import decode_bytes
@@ -16,6 +18,7 @@ from arktos.apiserver.commits import commit, refused
 from arktos.apiserver.durability import put_of
 from arktos.apiserver.encoding import decode, dumps, stamp
 from arktos.apiserver.lifecycle import is_parent
+from arktos.apiserver.reader import Reader
 from arktos.apiserver.verbs.list import page_of, query_of
 from arktos.apiserver.writes import RETRIES, Writer, busy, finished
 from arktos.model import dates, structure
@@ -134,9 +137,7 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
     record = writer.reader.store.get(key)
     for _ in range(RETRIES):
         if record is None:
-            if writer.reader.virtual(key) is not None:
-                raise forbidden(key.resource, key.name, "it is built in")
-            raise not_found(key.resource, key.name)
+            return _remove_virtual(writer.reader, key, options), True
         obj = decode(record)
         check_preconditions(key, obj, options)
         effects = writer.admission.admit(Attempt(call, kind, "delete", obj, obj, ""))
@@ -157,6 +158,18 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
                 raise refused(failed, key) from failed
             record = failed.current
     raise busy(key)
+
+
+def _remove_virtual(reader: Reader, key: Key, options: DeleteOptions) -> Record:
+    """What is not stored is not there, or built in, or there again at once: then without its uid, for the one that went
+    is not the one that stands, and clients wait for its end."""
+    record = reader.virtual(key)
+    if record is None:
+        raise not_found(key.resource, key.name)
+    if not reader.renews(key):
+        raise forbidden(key.resource, key.name, "it is built in")
+    check_preconditions(key, decode(record), options)
+    return msgspec.structs.replace(record, header=msgspec.structs.replace(record.header, uid=""))
 
 
 def check_preconditions(key: Key, obj: Obj, options: DeleteOptions) -> None:
