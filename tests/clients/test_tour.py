@@ -21,8 +21,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import click
 import pytest
 from tests.conftest import System, kubectl_binaries
+
+from arktos.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = re.compile(r"(acme|globex|kubectl \S+ \S+|arktos) (get|describe|status|events)\b")
@@ -196,3 +199,22 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, link
+
+
+def test_operations_names_every_flag() -> None:
+    """And no other."""
+    page = (ROOT / "docs/operations.md").read_text()
+    named = set(re.findall(r"--[a-z][a-z-]+", page))
+    flags = {"--config"}
+    for command in ("up", "apiserver", "controllers", "scheduler"):
+        found = main.get_command(click.Context(main), command)
+        assert found is not None
+        flags |= {option for param in found.params for option in param.opts if option.startswith("--")}
+    assert named == flags
+
+
+def test_picture_is_drawn_by_its_script() -> None:
+    drawn = subprocess.run(
+        [sys.executable, ROOT / "scripts/draw_system.py"], capture_output=True, text=True, check=True
+    ).stdout
+    assert drawn == (ROOT / "docs/system.svg").read_text()
