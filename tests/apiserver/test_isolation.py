@@ -371,3 +371,32 @@ async def test_impersonation_stays_inside(two: Any) -> None:
     (await two.get(SECRETS, user=two.admin_of("acme", "bob"), headers={"impersonate-user": "admin"})).refused(403)
     (await two.get(SECRETS, user=acme, headers={"impersonate-group": "g"})).refused(400)
     (await two.get("/api/v1/nodes", user=acme, headers=heads)).refused(403)
+
+
+async def test_reviews_tell_of_their_own_tenant(two: Any) -> None:
+    acme, root = two.admin_of("acme"), "/apis/authorization.k8s.io/v1"
+    tokens = {}
+    for tenant in ("acme", "globex"):
+        account = f"/tenants/{tenant}/api/v1/namespaces/default/serviceaccounts/default/token"
+        tokens[tenant] = (await two.post(account, {"spec": {}})).ok(201)["status"]["token"]
+
+    async def reviewed(token: str) -> Any:
+        body = {"spec": {"token": token}}
+        return (await two.post("/apis/authentication.k8s.io/v1/tokenreviews", body, user=acme)).ok(201)["status"]
+
+    assert (await reviewed(tokens["acme"]))["authenticated"]
+    assert await reviewed(tokens["globex"]) == await reviewed("x.y.z")
+    ask = {"spec": {"user": "admin", "resourceAttributes": {"verb": "get", "resource": "pods"}}}
+    assert (await two.post(f"{root}/subjectaccessreviews", ask, user=acme)).ok(201)["status"]["allowed"]
+    foreign = {**ask, "metadata": {"tenant": "globex"}}
+    (await two.post(f"{root}/subjectaccessreviews", foreign, user=acme)).refused(400, "tenant")
+    for groups in (["system:masters"], ["arktos:tenant:globex"], ["arktos:tenants"]):
+        about = {"user": "x", "groups": groups}
+        for attributes in (
+            {"verb": "get", "resource": "nodes"},
+            {"verb": "get", "resource": "tenants", "name": "globex"},
+        ):
+            body = {"spec": {**about, "resourceAttributes": attributes}}
+            assert not (await two.post(f"{root}/subjectaccessreviews", body, user=acme)).ok(201)["status"]["allowed"]
+    (await two.get(SECRETS, headers={"authorization": f"Bearer {tokens['globex']}"})).refused(403)
+    (await two.get(f"/tenants/acme{SECRETS}", headers={"authorization": f"Bearer {tokens['globex']}"})).refused(403)

@@ -26,12 +26,8 @@ def locate(call: Call, kind: Kind, obj: Obj) -> None:
         meta = obj["metadata"] = {}
     if kind.scope is Scope.CLUSTER:
         meta.pop("tenant", None)
-    elif meta.setdefault("tenant", call.tenant) != call.tenant:
-        if meta["tenant"]:
-            raise BadRequest(
-                f"the tenant of the provided object does not match the tenant sent on the request "
-                f"({meta['tenant']} and {call.tenant})"
-            )
+    else:
+        require_tenant(call, meta)
         meta["tenant"] = call.tenant
     if kind.scope is Scope.NAMESPACE:
         if not call.info.namespace:
@@ -49,3 +45,13 @@ def locate(call: Call, kind: Kind, obj: Obj) -> None:
         if meta["name"]:
             raise BadRequest(f"the name of the object ({meta['name']}) does not match the name on the URL ({named})")
         meta["name"] = named
+
+
+def require_tenant(call: Call, meta: Obj) -> None:
+    """BadRequest where a body's metadata names another tenant than the request."""
+    named = meta.get("tenant")
+    if named and named != call.tenant:
+        raise BadRequest(
+            "the tenant of the provided object does not match the tenant sent on the request "
+            f"({named} and {call.tenant})"
+        )
