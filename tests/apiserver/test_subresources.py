@@ -13,6 +13,21 @@ PDBS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
 SERVICES = "/api/v1/namespaces/default/services"
 
 
+async def test_parts_of_a_pod(api: Any) -> None:
+    body = api.pod("p", nodeName="n")
+    body["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1"}}
+    (await api.post(PODS, body)).ok(201)
+    debugger = {"spec": {"ephemeralContainers": [{"name": "debug", "image": "busybox"}]}}
+    (await api.patch(f"{PODS}/p", debugger, api.STRATEGIC)).refused(422, "pod updates may not change fields")
+    patched = (await api.patch(f"{PODS}/p/ephemeralcontainers", debugger, api.STRATEGIC)).ok()
+    assert patched["spec"]["ephemeralContainers"][0]["name"] == "debug"
+    larger = {"spec": {"containers": [{"name": "c", "resources": {"requests": {"cpu": "2"}}}]}}
+    (await api.patch(f"{PODS}/p", larger, api.STRATEGIC)).refused(422, "pod updates may not change fields")
+    resized = (await api.patch(f"{PODS}/p/resize", larger, api.STRATEGIC)).ok()
+    assert resized["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "2"}
+    assert resized["metadata"]["generation"] > patched["metadata"]["generation"]
+
+
 async def test_status_and_spec_are_apart(api: Any) -> None:
     made = (await api.post(DEPLOYMENTS, {**api.deployment("d"), "status": {"replicas": 9}})).ok(201)
     assert made["status"] == {}

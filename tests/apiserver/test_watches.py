@@ -309,3 +309,9 @@ async def test_virtual_objects_are_there_from_the_start(api: Any) -> None:
     assert await watch.take(1) == [("ADDED", "kube-root-ca.crt")]
     (await api.post(CMS, api.config_map("a"))).ok(201)
     assert await watch.take(1) == [("ADDED", "a")]
+
+
+async def test_a_head_is_no_stream(api: Any) -> None:
+    for target in (f"{SECRETS}?watch=true", "/api/v1/watch/secrets"):
+        assert (await api("HEAD", target)).code == 200
+    assert api.watches.count == 0

@@ -131,7 +131,7 @@ class Dispatcher:
         verb = _VERBS.get(method, "")
         if not verb:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
-        if verb == "get" and not info.subresource and (info.watch or (not info.name and params.flag("watch"))):
+        if method == "GET" and not info.subresource and (info.watch or (not info.name and params.flag("watch"))):
             return "watch"
         if info.name:
             return verb
