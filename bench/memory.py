@@ -2,15 +2,14 @@
 
     bench/memory.py [pods ...]
 
-Prints one JSON object: for each number, resident MiB, MiB of stored JSON, and bytes per object above what is stored; also
-after a restart, which is without history.
+Prints one JSON object: for each number, resident MiB, MiB of stored JSON, and bytes per object above what is stored;
+also after a restart, which is without history.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -71,13 +70,16 @@ class Server:
         status = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
         return int(next(line for line in status if line.startswith("VmRSS:")).split()[1]) / 1024
 
-    def create(self, first: int, count: int) -> None:
-        """`count` pods in `default`."""
+    def create(self, plural: str, obj: dict[str, object], first: int, count: int) -> None:
+        """`count` objects in `default`."""
+        if not count:
+            return
         head = (
-            "POST /api/v1/namespaces/default/pods HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bench-token\r\n"
-            "Content-Type: application/json"
+            f"POST /api/v1/namespaces/default/{plural} HTTP/1.1\r\nHost: localhost\r\n"
+            "Authorization: Bearer bench-token\r\nContent-Type: application/json"
         )
-        job = Job("127.0.0.1", PORT, f"{head}\r\n\r\n{json.dumps(POD)}", 32, 3600.0, first, count)
+        connections = min(count, 32)
+        job = Job("127.0.0.1", PORT, f"{head}\r\n\r\n{json.dumps(obj)}", connections, 3600.0, first, count)
         done = asyncio.run(run(job))
         codes = done["codes"]
         if not isinstance(codes, dict) or set(codes) != {201}:
@@ -100,32 +102,42 @@ def stored(server: Server) -> tuple[int, int]:
     return int(count), int(size)
 
 
+def measure(server: Server) -> list[dict[str, float]]:
+    """A row for each number of pods."""
+    rows: list[dict[str, float]] = []
+    # What pods run as; there are no controllers here to make it.
+    server.create("serviceaccounts", {"metadata": {"name": "default"}}, 0, 1)
+    empty = server.resident()
+    made = 0
+    for number in NUMBERS:
+        server.create("pods", POD, made, number - made)
+        made = number
+        busy = server.resident()
+        server.stop()
+        count, size = stored(server)
+        server.start()
+        fresh = server.resident()
+        above = (fresh - empty) * (1 << 20) - size
+        rows.append(
+            {
+                "pods": count,
+                "rss_mib_with_history": round(busy, 1),
+                "rss_mib_after_restart": round(fresh, 1),
+                "stored_mib": round(size / (1 << 20), 1),
+                "bytes_above_stored_per_object": round(above / count) if count else 0,
+            }
+        )
+    return rows
+
+
 def main() -> None:
-    rows = []
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder))
-        empty = server.resident()
-        made = 0
-        for number in NUMBERS:
-            server.create(made, number - made)
-            made = number
-            busy = server.resident()
+        try:
+            rows = measure(server)
+        finally:
             server.stop()
-            count, size = stored(server)
-            server.start()
-            fresh = server.resident()
-            above = (fresh - empty) * (1 << 20) - size
-            rows.append(
-                {
-                    "pods": count,
-                    "rss_mib_with_history": round(busy, 1),
-                    "rss_mib_after_restart": round(fresh, 1),
-                    "stored_mib": round(size / (1 << 20), 1),
-                    "bytes_above_stored_per_object": round(above / count) if count else 0,
-                }
-            )
-        server.stop()
-    print(json.dumps({"benchmark": "memory", "cpus": os.cpu_count(), "rows": rows, "budget_mib_at_50000": 286.1}))
+    print(json.dumps({"benchmark": "memory", "rows": rows, "budget_mib_at_50000": round(300e6 / (1 << 20), 1)}))
 
 
 if __name__ == "__main__":

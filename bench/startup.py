@@ -2,8 +2,8 @@
 
     bench/startup.py [starts]
 
-Prints one JSON object: seconds until everything is ready, on an empty data directory (`cold`: certificates are made) and on
-one that was used (`warm`, the median of several), seconds of `arktos down`, and resident MiB of each process when idle.
+Prints one JSON object: seconds until everything is ready, on an empty data directory (`cold`: certificates are made)
+and on one that was used (`warm`, the median of several), seconds of `arktos down`, and each process's resident MiB.
 """
 
 from __future__ import annotations
