@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 
-import structlog
-
 from arktos.client import Cached
 from arktos.controllers import conditions
 from arktos.controllers.actions import FAILURES, Delete, Patch, perform_all
@@ -20,6 +18,7 @@ from arktos.controllers.pods import PodView, view
 from arktos.model import dates, registry
 from arktos.model.kinds import Obj
 from arktos.model.status import NotFound
+from arktos.wire import logs
 
 NAME = "podgc"
 TICK = 20.0
@@ -31,7 +30,7 @@ OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 POD = registry.by_resource("pods")
 NODE = registry.by_resource("nodes")
-_log = structlog.get_logger(__name__)
+_log = logs.get_logger(__name__)
 
 Seen = Sequence[tuple[Cached, PodView]]
 
