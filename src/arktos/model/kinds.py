@@ -61,9 +61,9 @@ class Kind:
     label to the dotted path of the value it reads in the stored form, `a|b` being the first that is not empty (beyond
     `metadata.name`, `metadata.namespace`, `metadata.tenant`, `metadata.hashkey`, `metadata.uid` and the
     `metadata.ownerReferences.hashkey.<Kind>` family, which all kinds have); `indexed` are those of them that the store
-    indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever). `renewals` are the
-    dotted paths whose change alone is a heartbeat, which is as lazy; `done` is the path of a flag that, once true, gives
-    the object `done_ttl` seconds to live.
+    indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever).
+    `renewals` are the dotted paths whose change alone is a heartbeat, which is as lazy; `done` is the path of a flag
+    that, once true, gives the object `done_ttl` seconds to live.
     """
 
     group: str

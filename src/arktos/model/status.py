@@ -170,9 +170,7 @@ def already_exists(resource: str, name: str) -> AlreadyExists:
 
 def conflict(resource: str, name: str, why: str) -> Conflict:
     plural, _, group = resource.partition(".")
-    return Conflict(
-        f'Operation cannot be fulfilled on {resource} "{name}": {why}', group=group, kind=plural, name=name
-    )
+    return Conflict(f'Operation cannot be fulfilled on {resource} "{name}": {why}', group=group, kind=plural, name=name)
 
 
 def forbidden(resource: str, name: str, why: str) -> Forbidden:
