@@ -38,7 +38,7 @@ class RequestInfo:
 
 
 def parse(path: str) -> RequestInfo:
-    """Splits a path. Never fails on unknown resources; BadRequest where two parts of the path name two tenants."""
+    """Splits a path. Never fails on unknown resources; Forbidden where two parts of the path name two tenants."""
     parts = path.split("/")
     tenant = ""
     if len(parts) > 3 and parts[1] == "tenants":
@@ -68,7 +68,7 @@ def _resource(parts: list[str], at: int, group: str, version: str, tenant: str) 
     if rest[0] == "tenants" and len(rest) > 2 and rest[2] not in _TENANT_SUBRESOURCES:
         inner = rest[1]
         if tenant and inner != tenant:
-            raise BadRequest(f"the path names two tenants, {tenant!r} and {inner!r}")
+            raise Forbidden(f"the path names two tenants, {tenant!r} and {inner!r}")
         tenant = inner
         rest = rest[2:]
     namespace = ""
