@@ -60,11 +60,6 @@ class Cluster:
         self.version += 1
         self.tallies.namespace_changed(tenant, namespace, labels)
 
-    def node_of(self, key: PodKey) -> str:
-        """Where a pod is booked, "" if nowhere."""
-        place = self._places.get(key)
-        return place[1] if place else ""
-
     def booked(self, key: PodKey) -> Pod | None:
         place = self._places.get(key)
         return place[0] if place else None

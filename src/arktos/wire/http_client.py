@@ -11,7 +11,7 @@ import asyncio
 import re
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -27,7 +27,6 @@ from arktos.wire.client_connection import (
 __all__ = ["ConnectionFailed", "HttpClient", "HttpResponse", "RequestTimeout", "ResponseStream"]
 
 _TARGET = re.compile(r"[!-~]+").fullmatch
-OnConnection = Callable[[ClientConnection], None]
 _BODY_METHODS = frozenset({"POST", "PUT", "PATCH"})
 
 

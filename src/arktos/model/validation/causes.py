@@ -87,17 +87,6 @@ def check_not_negative(errs: Errors, obj: dict[str, Any], path: str, *names: str
             errs.append(invalid(f"{path}.{name}" if path else name, value, NOT_NEGATIVE))
 
 
-def check_one_of(errs: Errors, field: str, value: Any, supported: tuple[str, ...], *, needed: bool = True) -> None:
-    """A string out of a closed set; absent and empty are missing (if `needed`) or fine."""
-    if value in supported and value is not None:
-        return
-    if value is None or value == "":
-        if needed:
-            errs.append(required(field))
-        return
-    errs.append(not_supported(field, value, supported))
-
-
 def check_immutable(errs: Errors, field: str, new: Any, old: Any) -> None:
     """The value may not change."""
     if new != old:

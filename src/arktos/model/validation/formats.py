@@ -228,11 +228,6 @@ def path_segment(text: str) -> Messages:
     return tuple(f"may not contain '{c}'" for c in "/%" if c in text)
 
 
-def path_segment_prefix(text: str) -> Messages:
-    """The beginning of such a name."""
-    return tuple(f"may not contain '{c}'" for c in "/%" if c in text)
-
-
 @lru_cache(maxsize=2048)
 def _check_port_name(text: str) -> Messages:
     found: list[str] = []
