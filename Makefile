@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: up down venv machine test test-all check bench lock picture clean
+.PHONY: up down venv machine test test-all check bench lock rpc picture clean
 
 up: machine venv ## start the whole system and say how to use it
 	$(BIN)/arktos up --no-node
@@ -39,6 +39,9 @@ bench: venv ## every benchmark, JSON lines on standard output
 
 lock: ## pins every dependency, with hashes and without addresses
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+rpc: venv ## the Python of the gRPC messages, from their .proto files
+	$(BIN)/python scripts/generate_rpc.py
 
 picture: venv ## draws the README's picture
 	$(BIN)/python scripts/draw_system.py > docs/system.svg

@@ -1,0 +1,1 @@
+"""The host's network primitives: namespaces, links, taps, CNI plugins, DHCP. Shared by vmruntime and network."""

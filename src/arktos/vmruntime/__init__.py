@@ -1,0 +1,1 @@
+"""The VM runtime server: virtual machines under QEMU, served over the Container Runtime Interface."""
