@@ -17,6 +17,8 @@ from arktos.rpc.method import Answer, Method, Question, call, connect, stream
 
 RuntimeType = Literal["container", "vm"]
 
+_TYPES: dict[str, RuntimeType] = {"container": "container", "vm": "vm"}
+
 RUNTIME_ANNOTATION = "arktos.io/runtime"
 
 USUAL_TIMEOUT = 15.0
@@ -46,11 +48,11 @@ def parse(text: str) -> list[RuntimeSpec]:
         if len(parts) != 3 or not all(parts):
             raise ValueError(f"malformed runtime {entry!r}: want name,type,endpoint")
         name, kind, endpoint = parts
-        if kind != "container" and kind != "vm":
+        if kind not in _TYPES:
             raise ValueError(f"malformed runtime {entry!r}: type {kind!r} is neither container nor vm")
         if any(other.name == name for other in found):
             raise ValueError(f"two runtimes have the name {name!r}")
-        found.append(RuntimeSpec(name, kind, endpoint))
+        found.append(RuntimeSpec(name, _TYPES[kind], endpoint))
     return found
 
 
