@@ -139,12 +139,36 @@ def test_flags_win_over_the_environment_and_that_over_the_file(wanted: list[Sett
         done = run(f"--config={config}", *arguments, env=env)
         assert done.exit_code == 0, done.output
         assert (wanted[-1].port, wanted[-1].data_dir) == (port, f"{tmp_path}/{folder}")
-        assert (wanted[-1].address, wanted[-1].node) == ("::1", False)
+        assert (wanted[-1].address, wanted[-1].node) == ("::1", None)
 
 
 def test_the_defaults(wanted: list[Settings], tmp_path: Path) -> None:
-    assert run("up").exit_code == 0
-    assert wanted[-1] == Settings(f"{tmp_path}/default", node=True)
+    assert run("up", "--no-node").exit_code == 0
+    assert wanted[-1] == Settings(f"{tmp_path}/default")
+
+
+def test_a_node_where_the_machine_can_be_one(
+    wanted: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arktos.cli.up, "obstacle", lambda: "")
+    assert run("up", "--node-name=n1", "--node-ip=192.0.2.7", "--image-mirror=a=b").exit_code == 0
+    node = wanted[-1].node
+    assert node is not None
+    assert (node.name, node.address, node.cluster_dns) == ("n1", "192.0.2.7", "10.96.0.10")
+    assert (wanted[-1].address, node.server, node.image_mirrors) == ("0.0.0.0", "https://127.0.0.1:6443", ("a=b",))
+    wanted[-1].save()
+    assert Settings.load(wanted[-1].layout) == wanted[-1]
+
+
+def test_no_node_where_the_machine_cannot_be_one(
+    wanted: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arktos.cli.up, "obstacle", lambda: "running pods takes root")
+    done = run("up")
+    assert (done.exit_code, wanted[-1]) == (0, Settings(f"{tmp_path}/default"))
+    assert "No node: running pods takes root." in done.output
+    done = run("up", "--node")
+    assert (done.exit_code, "this machine cannot run pods" in done.output) == (1, True)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +214,7 @@ def test_doctor_where_nothing_was_ever_started(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["10.96.0.0/33", "services", "10.96.0.1/12", "10.96.0.0/32", ""])
 def test_a_service_range_that_is_none(tmp_path: Path, text: str) -> None:
-    done = run("up", f"--data-dir={tmp_path}/data", "--port=65533", f"--service-cluster-ip-range={text}")
+    done = run("up", f"--data-dir={tmp_path}/data", "--port=6533", f"--service-cluster-ip-range={text}")
     assert done.exit_code == 1
     (line,) = done.output.splitlines()
     assert line.startswith(f"Error: --service-cluster-ip-range: {text!r}: ")

@@ -100,12 +100,13 @@ def _clock(layout: Layout) -> Finding:
 
 def _ports(settings: Settings) -> Iterator[Finding]:
     for component in components(settings):
-        if recorded(settings.layout.process(component.name)) is not None:
+        if recorded(settings.layout.process(component.name)) is not None or not component.port:
             continue
-        with socket.socket(socket.AF_INET6 if ":" in settings.address else socket.AF_INET) as probe:
+        address = settings.address if component.name == "apiserver" else "127.0.0.1"
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((settings.address, component.port))
+                probe.bind((address, component.port))
             except OSError as error:
                 text = f"{component.port} ({component.name}): {error.strerror}"
                 yield Finding("port", Level.BAD, text, "stop what holds it, or choose others with --port")

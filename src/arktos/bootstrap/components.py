@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from arktos.bootstrap.addresses import client_address
+from arktos.bootstrap.containerd import import_pause_image
 from arktos.bootstrap.layout import Layout
+from arktos.bootstrap.nodes import CLUSTER_DOMAIN, NodeSettings, program
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What `arktos up` was told. Kept in the data directory, so that a restarted supervisor starts the same system."""
+    """What `arktos up` or `arktos node join` was told. Kept in the data directory, so that a restarted supervisor
+    starts the same system. Without `control_plane` this machine is a node of an API server elsewhere; without `node` it
+    runs no pods."""
 
     data_dir: str
     address: str = "127.0.0.1"
     port: int = 6443
-    node: bool = False
+    node: NodeSettings | None = None
     service_cluster_ip_range: str = "10.96.0.0/12"
     token_auth_file: str = ""
     authorization_mode: str = "RBAC"
+    control_plane: bool = True
 
     @property
     def layout(self) -> Layout:
         return Layout(Path(self.data_dir))
+
+    @property
+    def server(self) -> str:
+        """The API server's URL on this machine."""
+        return f"https://{client_address(self.address)}:{self.port}"
 
     def save(self) -> None:
         path = self.layout.settings
@@ -37,18 +50,28 @@ class Settings:
     def load(cls, layout: Layout) -> Settings | None:
         """None where the directory has never been started, or its settings are of another version."""
         try:
-            return cls(**json.loads(layout.settings.read_text()))
-        except (FileNotFoundError, ValueError, TypeError):
+            found = json.loads(layout.settings.read_text())
+            node = found.pop("node")
+            return cls(node=_node(node) if node else None, **found)
+        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
             return None
+
+
+def _node(found: dict[str, Any]) -> NodeSettings:
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
+    return NodeSettings(**fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One supervised process: `program` with `arguments`. `port` serves its health over HTTP(S)."""
+    """One supervised process: `program` with `arguments`. `port` serves its health over HTTP(S); one without a port is
+    ready when it answers on `socket`. `after` is done once it has started, and again until it succeeds."""
 
     name: str
     arguments: tuple[str, ...]
     port: int = 0
+    socket: Path | None = None
+    after: Callable[[Layout], None] | None = None
     program: tuple[str, ...] = (sys.executable, "-m", "arktos")
 
     @property
@@ -69,6 +92,13 @@ def keeper(settings: Settings) -> Component:
 
 def components(settings: Settings) -> list[Component]:
     """The processes that do the work; each serves those after it."""
+    return [
+        *(control_plane(settings) if settings.control_plane else ()),
+        *(node_components(settings.layout, settings.node, settings) if settings.node else ()),
+    ]
+
+
+def control_plane(settings: Settings) -> list[Component]:
     layout = settings.layout
     port = settings.port
     server = [
@@ -90,3 +120,56 @@ def components(settings: Settings) -> list[Component]:
         arguments = (name, f"--kubeconfig={layout.component_kubeconfig(name)}", f"--health-port={port + offset}")
         found.append(Component(name, arguments, port + offset))
     return found
+
+
+def node_components(layout: Layout, node: NodeSettings, settings: Settings) -> list[Component]:
+    kubeconfig = f"--kubeconfig={layout.component_kubeconfig('agent')}"
+    cni = (f"--cni-conf-dir={layout.cni_conf}", f"--cni-bin-dir={layout.cni_bin}")
+    me = (f"--node-name={node.name}", f"--node-ip={node.address}")
+    names = (f"--cluster-dns={node.cluster_dns}", f"--cluster-domain={CLUSTER_DOMAIN}")
+    network = (
+        *("network", kubeconfig, *me, *cni, *names),
+        f"--data-dir={layout.node / 'network'}",
+        f"--socket={layout.cni_socket}",
+        f"--cluster-cidr={node.cluster_cidr}",
+        f"--service-cidr={settings.service_cluster_ip_range}",
+        f"--health-port={node.health_port}",
+    )
+    found, runtimes = [Component("network", network, node.health_port)], []
+    if node.containers:
+        runtimes.append(f"containerd,container,{layout.containerd_socket}")
+        path = program("containerd") or "containerd"
+        arguments = (f"--config={layout.containerd_config}", "--log-level=warn")
+        socket = layout.containerd_socket
+        found.append(Component("containerd", arguments, socket=socket, after=import_pause_image, program=(path,)))
+    if node.vms:
+        runtimes.append(f"vm,vm,{layout.vmruntime_socket}")
+        found.append(Component("vmruntime", _vmruntime(layout, node, cni), node.health_port + 1))
+    agent = (
+        *("agent", kubeconfig, *me, *names),
+        f"--data-dir={layout.node / 'agent'}",
+        f"--pod-logs-dir={layout.pod_logs}",
+        f"--runtimes={';'.join(runtimes)}",
+        f"--port={node.agent_port}",
+        f"--tls-cert-file={layout.agent_certificate}",
+        f"--tls-private-key-file={layout.agent_key}",
+        f"--client-ca-file={layout.ca}",
+        f"--cgroup-root={node.cgroup_root}",
+        f"--health-port={node.health_port + 2}",
+        *((f"--node-labels={node.labels}",) if node.labels else ()),
+    )
+    return [*found, Component("agent", agent, node.health_port + 2)]
+
+
+def _vmruntime(layout: Layout, node: NodeSettings, cni: tuple[str, ...]) -> tuple[str, ...]:
+    return (
+        "vmruntime",
+        f"--socket={layout.vmruntime_socket}",
+        f"--data-dir={layout.node / 'vmruntime'}",
+        *cni,
+        f"--accelerator={node.accelerator}",
+        *(f"--image-mirror={mirror}" for mirror in node.image_mirrors),
+        *(f"--insecure-registry={registry}" for registry in node.insecure_registries),
+        *(("--allow-local-images",) if node.local_images else ()),
+        f"--health-port={node.health_port + 1}",
+    )

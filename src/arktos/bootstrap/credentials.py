@@ -12,8 +12,11 @@ import yaml
 from arktos.bootstrap import pki
 from arktos.bootstrap.addresses import client_address
 from arktos.bootstrap.layout import Layout
+from arktos.bootstrap.nodes import NodeSettings
 
 ADMIN = "admin"
+KUBELET_CLIENT = "kube-apiserver-kubelet-client"
+"""As whom the API server speaks to node agents."""
 SERVICE_NAMES = (
     "kubernetes",
     "kubernetes.default",
@@ -27,7 +30,7 @@ COMPONENT_USERS = {
 }
 
 
-def ensure(layout: Layout, address: str, port: int, service_address: str) -> None:
+def ensure(layout: Layout, address: str, port: int, service_address: str, node: NodeSettings | None = None) -> None:
     """Everything that the processes of an installation need to trust each other. Damaged raises for what cannot be
     made anew without cutting off those who trust it; the rest is made anew."""
     now = datetime.datetime.now(datetime.UTC)
@@ -39,15 +42,21 @@ def ensure(layout: Layout, address: str, port: int, service_address: str) -> Non
     if not layout.token_key.exists():
         pki.write_private(layout.token_key, pki.private_key())
     signer = pki.Signer(layout.ca, layout.ca_key)
-    hosts = server_names(address, service_address)
-    if not _serves(layout, hosts, now):
-        pair = signer.server(hosts, now)
-        pki.write_private(layout.server_key, pair.key)
-        pki.write_private(layout.server_certificate, pair.certificate)
+    hosts = server_names(address, service_address, node.address if node else "")
+    _ensure_server(layout, signer, layout.server_certificate, layout.server_key, "arktos-apiserver", hosts, now)
+    if not _is_whole(layout, layout.kubelet_client_certificate, layout.kubelet_client_key, now):
+        pair = signer.client(KUBELET_CLIENT, now, groups=["system:masters"])
+        _write(layout.kubelet_client_certificate, layout.kubelet_client_key, pair)
     server = f"https://{client_address(address)}:{port}"
     _ensure_kubeconfig(layout, layout.admin_kubeconfig, signer, server, ADMIN, ["system:masters"], now)
     for name, user in COMPONENT_USERS.items():
         _ensure_kubeconfig(layout, layout.component_kubeconfig(name), signer, server, user, [], now)
+    if node is not None:
+        user = f"system:node:{node.name}"
+        path = layout.component_kubeconfig("agent")
+        _ensure_kubeconfig(layout, path, signer, node.server, user, ["system:nodes"], now)
+        hosts = [node.name, node.address, "127.0.0.1"]
+        _ensure_server(layout, signer, layout.agent_certificate, layout.agent_key, user, hosts, now)
 
 
 class Damaged(Exception):
@@ -68,20 +77,41 @@ def require_whole(layout: Layout) -> None:
         )
 
 
-def _serves(layout: Layout, hosts: list[str], now: datetime.datetime) -> bool:
-    """Whether the server's certificate will do."""
-    if not layout.server_certificate.exists() or not layout.server_key.exists():
+def _ensure_server(
+    layout: Layout,
+    signer: pki.Signer,
+    certificate: Path,
+    key: Path,
+    name: str,
+    hosts: list[str],
+    now: datetime.datetime,
+) -> None:
+    if _is_whole(layout, certificate, key, now) and pki.serves(certificate.read_bytes(), hosts, now):
+        return
+    _write(certificate, key, signer.server(hosts, now, name=name))
+
+
+def _is_whole(layout: Layout, certificate: Path, key: Path, now: datetime.datetime) -> bool:
+    """Whether both files are there, belong together, are of our CA and have time left."""
+    if not certificate.exists() or not key.exists():
         return False
-    certificate = layout.server_certificate.read_bytes()
-    whole = pki.belongs(certificate, layout.server_key.read_bytes()) and pki.serves(certificate, hosts, now)
-    return whole and pki.is_signed(certificate, layout.ca.read_bytes())
+    data = certificate.read_bytes()
+    belongs = pki.belongs(data, key.read_bytes()) and pki.is_signed(data, layout.ca.read_bytes())
+    return belongs and pki.lasts(data, now)
 
 
-def server_names(address: str, service_address: str) -> list[str]:
+def _write(certificate: Path, key: Path, pair: pki.Pair) -> None:
+    pki.write_private(key, pair.key)
+    pki.write_private(certificate, pair.certificate)
+
+
+def server_names(address: str, service_address: str, node_address: str = "") -> list[str]:
     """What the API server is called: by its pods, on this machine, and from outside."""
     names = {*SERVICE_NAMES, "127.0.0.1", "::1", service_address, socket.gethostname().lower()}
     if address not in {"0.0.0.0", "::", ""}:
         names.add(address)
+    if node_address:
+        names.add(node_address)
     return sorted(names)
 
 

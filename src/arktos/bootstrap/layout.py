@@ -81,3 +81,63 @@ class Layout:
 
     def log(self, name: str) -> Path:
         return self.root / "log" / f"{name}.log"
+
+    # a node's
+
+    @property
+    def kubelet_client_certificate(self) -> Path:
+        """With which the API server speaks to node agents."""
+        return self.pki / "apiserver-kubelet-client.crt"
+
+    @property
+    def kubelet_client_key(self) -> Path:
+        return self.pki / "apiserver-kubelet-client.key"
+
+    @property
+    def agent_certificate(self) -> Path:
+        return self.pki / "agent.crt"
+
+    @property
+    def agent_key(self) -> Path:
+        return self.pki / "agent.key"
+
+    @property
+    def node(self) -> Path:
+        """What the processes of a node keep."""
+        return self.root / "node"
+
+    @property
+    def containerd(self) -> Path:
+        return self.node / "containerd"
+
+    @property
+    def containerd_config(self) -> Path:
+        return self.containerd / "config.toml"
+
+    @property
+    def containerd_socket(self) -> Path:
+        return self.run / "containerd.sock"
+
+    @property
+    def pause_image(self) -> Path:
+        return self.containerd / "pause.tar"
+
+    @property
+    def vmruntime_socket(self) -> Path:
+        return self.run / "vmruntime.sock"
+
+    @property
+    def cni_socket(self) -> Path:
+        return self.run / "cni.sock"
+
+    @property
+    def cni_conf(self) -> Path:
+        return self.node / "cni" / "net.d"
+
+    @property
+    def cni_bin(self) -> Path:
+        return self.node / "cni" / "bin"
+
+    @property
+    def pod_logs(self) -> Path:
+        return self.root / "log" / "pods"

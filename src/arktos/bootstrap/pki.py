@@ -78,7 +78,7 @@ class Signer:
             raise ValueError(f"{key} is not an elliptic-curve key")
         self._key = loaded
 
-    def server(self, hosts: Sequence[str], now: datetime.datetime) -> Pair:
+    def server(self, hosts: Sequence[str], now: datetime.datetime, *, name: str = "arktos-apiserver") -> Pair:
         """A server certificate for these DNS names and addresses."""
         names: list[x509.GeneralName] = []
         for host in hosts:
@@ -86,7 +86,7 @@ class Signer:
                 names.append(x509.IPAddress(ipaddress.ip_address(host)))
             except ValueError:
                 names.append(x509.DNSName(host))
-        return self._leaf("arktos-apiserver", [], [], now, ExtendedKeyUsageOID.SERVER_AUTH, names)
+        return self._leaf(name, [], [], now, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
     def client(self, user: str, now: datetime.datetime, *, groups: Sequence[str] = (), tenant: str = "") -> Pair:
         """A client certificate: of a tenant (`groups` go to OU), else of `system` (`groups` go to O)."""

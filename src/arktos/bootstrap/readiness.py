@@ -7,6 +7,7 @@ import ssl
 
 from arktos.bootstrap.addresses import client_address
 from arktos.bootstrap.components import Component, Settings, components
+from arktos.bootstrap.containerd import listens
 
 TIMEOUT = 2.0
 
@@ -22,6 +23,8 @@ def problem(settings: Settings) -> str | None:
 
 def unready(settings: Settings, component: Component) -> str | None:
     """Why a component is not ready; None when it is."""
+    if component.socket is not None:
+        return None if listens(component.socket) else f"nobody answers on {component.socket}"
     host = client_address(settings.address if component.name == "apiserver" else "127.0.0.1").strip("[]")
     connection: http.client.HTTPConnection
     if component.name == "apiserver":

@@ -26,6 +26,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.05, 5.0
 CALM = 10.0
 STOP_SECONDS = 10.0
 RECORD_AGAIN = 2.0
+AFTER_AGAIN = 0.2
 
 
 class Locked(Exception):
@@ -80,7 +81,11 @@ class Supervisor:
             except OSError as error:  # no memory, no process numbers: perhaps later
                 event, fields = "not_started", {"error": str(error)}
             else:
-                await self._end_of(component, process)
+                after = asyncio.create_task(self._after(component))
+                try:
+                    await self._end_of(component, process)
+                finally:
+                    after.cancel()
                 reap()
                 event, fields = "died", {"pid": str(process.pid)}
             delay = FIRST_DELAY if loop.time() - started > CALM else min(delay * 2, LONGEST_DELAY)
@@ -103,6 +108,17 @@ class Supervisor:
         self._playing[component.name] = process
         self._record(component)
         return process
+
+    async def _after(self, component: Component) -> None:
+        """Does what a component needs done once it runs, until that succeeds."""
+        while component.after is not None:
+            try:
+                await asyncio.to_thread(component.after, self.settings.layout)
+            except Exception as error:
+                log.info("not_prepared", of=component.name, error=str(error))
+                await asyncio.sleep(AFTER_AGAIN)
+            else:
+                return
 
     def _record(self, component: Component) -> None:
         """Notes on disk who plays a part. On a full disk that fails, which is no reason to stop the player."""

@@ -66,12 +66,10 @@ def delete(name: str, data_dir: Path, wait: bool) -> None:
 
 
 def write_kubeconfig(settings: Settings, name: str, target: Path) -> None:
-    from arktos.bootstrap.addresses import client_address
     from arktos.bootstrap.credentials import tenant_kubeconfig
     from arktos.bootstrap.pki import write_private
 
-    server = f"https://{client_address(settings.address)}:{settings.port}"
     try:
-        write_private(target, tenant_kubeconfig(settings.layout, server, name))
+        write_private(target, tenant_kubeconfig(settings.layout, settings.server, name))
     except OSError as error:
         raise click.ClickException(f"{target}: {error.strerror}") from error

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import fcntl
+import ipaddress
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
+from arktos.bootstrap.addresses import client_address
 from arktos.bootstrap.components import Settings, components, supervisor
 from arktos.bootstrap.layout import Layout
+from arktos.bootstrap.nodes import CONTAINER_NEEDS, VM_NEEDS, NodeSettings, accelerated, missing, obstacle
 from arktos.bootstrap.process import recorded, spawn
 from arktos.bootstrap.startup import StartWatch
 from arktos.cli.data_dir import data_dir_option, installed
+from arktos.cli.node_options import node_options, node_settings
 
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
@@ -26,13 +31,20 @@ POLL_SECONDS = 0.05
 @data_dir_option
 @click.option(
     "--port",
-    type=click.IntRange(1, 65533),
+    type=click.IntRange(1, 65530),
     default=6443,
     show_default=True,
-    help="Port of the API server; the next two serve health.",
+    help="Port of the API server; the next five serve health.",
 )
-@click.option("--bind-address", default="127.0.0.1", show_default=True, help="Address that the API server listens on.")
+@click.option(
+    "--bind-address",
+    default="",
+    show_default="all addresses with a node, 127.0.0.1 without",
+    help="Address that the API server listens on.",
+)
+@click.option("--node", is_flag=True, help="Run pods on this machine, or fail. Without it: run them if it can.")
 @click.option("--no-node", is_flag=True, help="Control plane only: nothing runs pods on this machine.")
+@node_options
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True, help="Addresses for services.")
 @click.option(
     "--token-auth-file",
@@ -47,18 +59,29 @@ def up(
     data_dir: Path,
     port: int,
     bind_address: str,
+    node: bool,
     no_node: bool,
     service_cluster_ip_range: str,
     token_auth_file: Path | None,
     authorization_mode: str,
     foreground: bool,
+    **options: Any,
 ) -> None:
     """Start the whole system, wait until it is ready, say how to use it."""
+    if node and no_node:
+        raise click.ClickException("--node and --no-node are opposites")
+    hindrance = "" if no_node else obstacle()
+    if node and hindrance:
+        raise click.ClickException(f"this machine cannot run pods: {hindrance}")
+    if hindrance:
+        click.echo(f"No node: {hindrance}. Starting the control plane; pods will stay Pending.")
+    with_node = not no_node and not hindrance
+    bind_address = bind_address or ("0.0.0.0" if with_node else "127.0.0.1")
     wanted = Settings(
         str(data_dir.absolute()),
         bind_address,
         port,
-        not no_node,
+        _own_node(data_dir.absolute(), port, bind_address, service_cluster_ip_range, options) if with_node else None,
         service_cluster_ip_range,
         str(token_auth_file.absolute()) if token_auth_file else "",
         authorization_mode,
@@ -78,6 +101,18 @@ def up(
         _supervise(wanted, kept=False)
     else:
         _advise(wanted)
+
+
+def _own_node(data_dir: Path, port: int, address: str, services: str, options: dict[str, Any]) -> NodeSettings:
+    """This machine as a node of the control plane that runs on it."""
+    return node_settings(
+        options,
+        data_dir=data_dir,
+        default_dir=_default(),
+        server=f"https://{client_address(address)}:{port}",
+        cluster_dns=str(_service_network(services)[10]),
+        health_port=port + 3,
+    )
 
 
 @click.command(hidden=True)
@@ -169,38 +204,42 @@ def _require_free(settings: Settings) -> None:
     import socket
 
     for component in components(settings):
-        if recorded(settings.layout.process(component.name)) is not None:
+        if recorded(settings.layout.process(component.name)) is not None or not component.port:
             continue
-        family = socket.AF_INET6 if ":" in settings.address else socket.AF_INET
-        with socket.socket(family) as probe:
+        address = settings.address if component.name == "apiserver" else "127.0.0.1"
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind((settings.address, component.port))
+                probe.bind((address, component.port))
             except OSError as error:
                 raise click.ClickException(
-                    f"{settings.address}:{component.port}, which the {component.name} needs, cannot be had: "
+                    f"{address}:{component.port}, which the {component.name} needs, cannot be had: "
                     f"{error.strerror}. Choose another with --port."
                 ) from error
 
 
 def _prepare(settings: Settings) -> None:
-    import ipaddress
+    from arktos.bootstrap import containerd, credentials
 
-    from arktos.bootstrap import credentials
-
+    first = str(_service_network(settings.service_cluster_ip_range)[1])
     try:
-        networks = [ipaddress.ip_network(part.strip()) for part in settings.service_cluster_ip_range.split(",")]
-        first = str(networks[0][1])
-    except (ValueError, IndexError) as error:
-        text = (
-            f"--service-cluster-ip-range: {settings.service_cluster_ip_range!r}: {error}; give one such as 10.96.0.0/12"
-        )
-        raise click.ClickException(text) from error
-    try:
-        credentials.ensure(settings.layout, settings.address, settings.port, first)
+        credentials.ensure(settings.layout, settings.address, settings.port, first, settings.node)
+        if settings.node and settings.node.containers:
+            containerd.prepare(settings.layout, settings.node)
     except (credentials.Damaged, OSError) as error:
         raise click.ClickException(str(error)) from error
     settings.save()
+
+
+def _service_network(ranges: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        networks = [ipaddress.ip_network(part.strip()) for part in ranges.split(",")]
+        if networks[0].num_addresses < 16:
+            raise ValueError("has too few addresses")
+    except ValueError as error:
+        text = f"--service-cluster-ip-range: {ranges!r}: {error}; give one such as 10.96.0.0/12"
+        raise click.ClickException(text) from error
+    return networks[0]
 
 
 class StartFailed(click.ClickException):
@@ -229,13 +268,27 @@ def _advise(settings: Settings) -> None:
     layout = settings.layout
     option = "" if layout.root == _default() else f" --data-dir {layout.root}"
     if settings.node:
-        click.echo("  no node:      this version runs pods nowhere yet, they stay Pending")
+        _describe(settings.node)
     click.echo(f"  operator:     export KUBECONFIG={layout.admin_kubeconfig}")
     click.echo("                kubectl get tenants")
     click.echo(f"  a tenant:     arktos tenant create acme{option}")
     click.echo(f"                kubectl --kubeconfig {layout.tenant_kubeconfig('acme')} get namespaces")
     click.echo(f"  look, stop:   arktos status{option}; arktos down{option}")
     click.echo(f"  logs:         {layout.root}/log")
+
+
+def _describe(node: NodeSettings) -> None:
+    lacking = [
+        f"no {what} ({', '.join(sorted({need.package for need in missing(needs)}))} not installed)"
+        for what, there, needs in (
+            ("containers", node.containers, CONTAINER_NEEDS),
+            ("virtual machines", node.vms, VM_NEEDS),
+        )
+        if not there
+    ]
+    if node.vms and node.accelerator != "kvm" and not accelerated():
+        lacking.append("virtual machines are emulated, slowly: no KVM here")
+    click.echo(f"  this node:    {node.name}, {node.address}" + "".join(f"; {what}" for what in lacking))
 
 
 def _default() -> Path:
