@@ -104,7 +104,8 @@ class Pods:
         """The pod that has a container, or a sandbox, of this id."""
         for record in self._by_uid.values():
             seen = record.observed
-            if any(each.id == container_id for each in (*seen.containers, *seen.sandboxes)):
+            ids = [*(each.id for each in seen.containers), *(each.id for each in seen.sandboxes)]
+            if container_id in ids:
                 return record
         return None
 

@@ -7,7 +7,7 @@ while one of these is under way. `pod` is always the newest object.
 A worker goes:
 
     observe, status, sync, observe, status, sync, ...      while the pod shall run
-    kill (again with less grace, if that was lowered)      from deletion, eviction, rejection, deadline or the end of all
+    kill (again with less grace, if that was lowered)      from deletion, eviction, deadline, or when all has ended
     observe, status                                        the last containers' exit codes
     remove                                                 when the API object goes, or of a finished pod's sandbox
     forget
@@ -25,8 +25,8 @@ from arktos.agent.pods.table import PodRecord
 class Outcome:
     """What a sync came to.
 
-    `again`: seconds after which it wants to be called even if nothing happens; None = not before an event. `error`: what
-    failed, "" if nothing did; the worker then calls again after its own back-off, and says so in the log.
+    `again`: seconds after which it wants to be called even if nothing happens; None = not before an event. `error`:
+    what failed, "" if nothing did; the worker then calls again after its own back-off, and says so in the log.
     `finished`: the pod has run to its end (all containers ended and none will be started again), so the worker kills
     what may be left and closes it. `deleted`: the API object shall go as well (a virtual machine whose
     shutdownBehavior is `terminate`).
