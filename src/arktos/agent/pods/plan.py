@@ -12,9 +12,10 @@ from enum import Enum
 from arktos.agent.pods import podspec
 from arktos.agent.pods.observed import Container, Observed, Sandbox, State
 from arktos.agent.pods.podspec import Role
+from arktos.agent.spec.container import container_hash
+from arktos.agent.spec.facts import described, is_host_network, is_sidecar
+from arktos.agent.spec.labels import CONTAINER_HASH
 from arktos.model.kinds import Obj
-
-HASH = "io.kubernetes.container.hash"
 
 Results = Mapping[tuple[str, str], bool]
 """What probes found, by container id and probe field (`livenessProbe`); missing where none has decided yet."""
@@ -111,7 +112,7 @@ def usable_sandbox(pod: Obj, observed: Observed) -> Sandbox | None:
     newest = observed.sandbox
     if newest is None or not newest.ready or sum(each.ready for each in observed.sandboxes) > 1:
         return None
-    if newest.host_network != podspec.on_host_network(pod) or not (newest.host_network or newest.ips):
+    if newest.host_network != is_host_network(pod) or not (newest.host_network or newest.ips):
         return None
     return newest
 
@@ -140,7 +141,7 @@ def run_to_end(pod: Obj, observed: Observed) -> bool:
     """Whether every regular container has ended for good, or an init container has failed for good."""
     for init in podspec.inits(pod):
         seen = observed.container(init["name"])
-        if podspec.is_sidecar(init) or seen is None or seen.state is not State.EXITED:
+        if is_sidecar(init) or seen is None or seen.state is not State.EXITED:
             continue
         if seen.exit_code and not restarts(pod, Role.INIT, init, seen.exit_code):
             return True
@@ -221,7 +222,7 @@ class _Planner:
                 reached = max(reached, index)
         for index, init in enumerate(inits):
             passed = index < reached
-            if podspec.is_sidecar(init):
+            if is_sidecar(init):
                 self._restartable(Role.SIDECAR, init)
                 if not passed and not started(init, self._inside[init["name"]], self._now.results):
                     return False
@@ -315,7 +316,7 @@ class _Planner:
 
 
 def _crash_loop(pod: Obj, name: str, delay: float) -> Waiting:
-    said = f"back-off {go_duration(delay)} restarting failed container={name} pod={podspec.full_name(pod)}"
+    said = f"back-off {go_duration(delay)} restarting failed container={name} pod={described(pod)}"
     return Waiting("CrashLoopBackOff", said)
 
 
@@ -327,8 +328,8 @@ def _stays_ended(pod: Obj, role: Role, container: Obj, earlier: Container) -> bo
 
 
 def _changed(container: Obj, seen: Container) -> bool:
-    told = seen.annotations.get(HASH, "")
-    return bool(told) and told != podspec.container_hash(container)
+    told = seen.annotations.get(CONTAINER_HASH, "")
+    return bool(told) and told != container_hash(container)
 
 
 def go_duration(seconds: float) -> str:

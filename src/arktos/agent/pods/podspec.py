@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from enum import Enum
 
-import msgspec
-
+from arktos.agent.spec.facts import is_sidecar
 from arktos.model import dates
 from arktos.model.kinds import Obj
 
@@ -34,10 +32,6 @@ def regulars(pod: Obj) -> list[Obj]:
 
 def ephemerals(pod: Obj) -> list[Obj]:
     return list(pod["spec"].get("ephemeralContainers") or ())
-
-
-def is_sidecar(init: Obj) -> bool:
-    return init.get("restartPolicy") == "Always"
 
 
 def sidecars(pod: Obj) -> list[Obj]:
@@ -80,23 +74,6 @@ def grace_left(pod: Obj, now: float) -> float:
     ends = pod["metadata"].get("deletionTimestamp")
     whole = float(grace(pod))
     return whole if not ends else min(whole, max(0.0, dates.unix(ends) - now))
-
-
-def on_host_network(pod: Obj) -> bool:
-    return bool(pod["spec"].get("hostNetwork"))
-
-
-def container_hash(container: Obj) -> str:
-    """Changes when a running container no longer is what its pod's document says: name and image, all that can be
-    changed in place besides resources."""
-    told = msgspec.json.encode([container["name"], container.get("image", "")])
-    return hashlib.sha256(told).hexdigest()[:16]
-
-
-def full_name(pod: Obj) -> str:
-    """As back-off messages name a pod: `NAME_NAMESPACE(UID)`."""
-    meta = pod["metadata"]
-    return f"{meta['name']}_{meta.get('namespace', '')}({meta['uid']})"
 
 
 def field_path(pod: Obj, name: str) -> str:
