@@ -9,7 +9,8 @@ from pathlib import Path
 @dataclass(frozen=True, slots=True)
 class Options:
     """`store` is the embedded store's file. `client_ca_file` signs client certificates; `root_ca_file` is what
-    workloads shall trust (None: the client CA). `service_account_key_file` is the PEM private key that signs tokens."""
+    workloads shall trust (None: the client CA). `advertise_address` is where pods and nodes reach the server ("": the
+    bind address, where that is one). `service_account_key_file` is the PEM private key that signs tokens."""
 
     store: Path
     tls_cert_file: Path
@@ -18,6 +19,7 @@ class Options:
     service_account_key_file: Path
     bind_address: str = "127.0.0.1"
     secure_port: int = 6443
+    advertise_address: str = ""
     token_auth_file: Path | None = None
     root_ca_file: Path | None = None
     service_account_issuer: str = "https://kubernetes.default.svc"

@@ -19,6 +19,7 @@ from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.health import Health
 from arktos.apiserver.inputs import Inputs, Unusable, read
+from arktos.apiserver.kubernetes_service import KubernetesService, advertised
 from arktos.apiserver.lifecycle import Lifecycle
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
@@ -70,6 +71,12 @@ class ApiServer:
             builtin_roles.BuiltinRoles(self.store),
             SharedClasses(self.store),
             RootCertificates(self.store, inputs.root_ca),
+            KubernetesService(
+                self.store,
+                parse_ranges(options.service_cluster_ip_range)[0],
+                advertised(options.advertise_address or options.bind_address),
+                options.secure_port,
+            ),
         ]
         reader = Reader(self.store, sources)
         self.watches = WatchServer(reader)

@@ -19,6 +19,8 @@ from arktos.store.records import SLOT, Absent, Delete, Header, Key, Put, Store, 
 
 ADDRESSES = "serviceips.internal"
 PORTS = "nodeports.internal"
+RESERVED = (1, 10)
+"""Which addresses of a range are nobody's to take: that of the Service `kubernetes`, and that of cluster DNS."""
 DRAWS = 64
 """Random draws before a range is searched from end to end."""
 
@@ -40,6 +42,7 @@ class ServiceAllocation:
         self._store = store
         self._ranges = tuple(ranges)
         self._ports = ports
+        self._reserved = frozenset(str(network[index]) for network in ranges for index in RESERVED)
 
     def step(self, attempt: Attempt, effects: Effects) -> None:
         if attempt.operation == "delete":
@@ -110,19 +113,22 @@ class ServiceAllocation:
             why = f'Invalid value: "{text}": failed to allocate IP {text}: '
             why += f"the provided IP is not in the valid range {listed}"
             raise _invalid(service, field, why)
-        if text not in held and self._store.get(_address_key(text)) is not None:
+        if text not in held and self._is_taken(str(address)):
             why = f'Invalid value: "{text}": failed to allocate IP {text}: provided IP is already allocated'
             raise _invalid(service, field, why)
         return str(address)
+
+    def _is_taken(self, address: str) -> bool:
+        return address in self._reserved or self._store.get(_address_key(address)) is not None
 
     def _draw(self, service: Obj, network: Network) -> str:
         size = network.num_addresses
         for _ in range(DRAWS):
             address = str(network[random.randrange(1, size - 1)])
-            if self._store.get(_address_key(address)) is None:
+            if not self._is_taken(address):
                 return address
         for host in network.hosts():
-            if self._store.get(_address_key(str(host))) is None:
+            if not self._is_taken(str(host)):
                 return str(host)
         raise InternalError(f"failed to allocate a service IP for {service['metadata'].get('name', '')}: range is full")
 

@@ -113,6 +113,8 @@ def control_plane(settings: Settings) -> list[Component]:
         f"--service-cluster-ip-range={settings.service_cluster_ip_range}",
         f"--authorization-mode={settings.authorization_mode}",
     ]
+    if settings.node:
+        server.append(f"--advertise-address={settings.node.address}")
     if settings.token_auth_file:
         server.append(f"--token-auth-file={settings.token_auth_file}")
     found = [Component("apiserver", tuple(server), port)]

@@ -35,6 +35,7 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
 @click.option(
     "--secure-port", type=click.IntRange(0, 65535), default=6443, show_default=True, help="HTTPS port; 0 takes any."
 )
+@click.option("--advertise-address", default="", help="Where pods reach the server; the bind address by default.")
 @click.option("--tls-cert-file", type=_FILE, required=True, help="The server's certificate, PEM.")
 @click.option("--tls-private-key-file", type=_FILE, required=True, help="Its key, PEM.")
 @click.option("--client-ca-file", type=_FILE, help="CA whose client certificates are trusted, PEM.")

@@ -168,8 +168,11 @@ def _remove_virtual(reader: Reader, key: Key, options: DeleteOptions) -> Record:
         raise not_found(key.resource, key.name)
     if not reader.renews(key):
         raise forbidden(key.resource, key.name, "it is built in")
-    check_preconditions(key, decode(record), options)
-    return msgspec.structs.replace(record, header=msgspec.structs.replace(record.header, uid=""))
+    obj = decode(record)
+    check_preconditions(key, obj, options)
+    obj["metadata"].pop("uid", None)
+    header = msgspec.structs.replace(record.header, uid="")
+    return msgspec.structs.replace(record, header=header, body=dumps(obj))
 
 
 def check_preconditions(key: Key, obj: Obj, options: DeleteOptions) -> None:
