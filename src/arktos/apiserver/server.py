@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arktos.apiserver import admission_serviceaccount, builtin_roles, escalation, foundation
+from arktos.apiserver import admission_certificates, admission_serviceaccount, builtin_roles, escalation, foundation
 from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
@@ -167,6 +167,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "namespaces": [lifecycle.namespaces],
             "pods": [accounts],
             "services": [services.step],
+            admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
         },
         {"services": services.release},

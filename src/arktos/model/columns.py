@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from arktos.model import (
     columns_arktos,
+    columns_certificates,
     columns_core,
     columns_network,
     columns_pods,
@@ -28,6 +29,7 @@ PRINTERS: dict[str, Printer] = {
     **columns_network.PRINTERS,
     **columns_storage.PRINTERS,
     **columns_policy.PRINTERS,
+    **columns_certificates.PRINTERS,
     **columns_arktos.PRINTERS,
 }
 """Printers by group-resource."""

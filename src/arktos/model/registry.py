@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from arktos.model import kinds_access, kinds_arktos, kinds_core, kinds_network, kinds_policy, kinds_workloads
+from arktos.model import (
+    kinds_access,
+    kinds_arktos,
+    kinds_certificates,
+    kinds_core,
+    kinds_network,
+    kinds_policy,
+    kinds_workloads,
+)
 from arktos.model.kinds import Kind
 
 _KINDS: tuple[Kind, ...] = (
@@ -14,6 +22,7 @@ _KINDS: tuple[Kind, ...] = (
     *kinds_network.ROWS,
     *kinds_policy.ROWS,
     *kinds_access.ROWS,
+    *kinds_certificates.ROWS,
 )
 
 _by_plural: dict[tuple[str, str, str], Kind] = {(kind.group, kind.version, kind.plural): kind for kind in _KINDS}

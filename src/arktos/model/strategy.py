@@ -159,6 +159,12 @@ def _ephemeral_containers(obj: Obj, old: Obj) -> None:
     _only(obj, old, spec)
 
 
+def _approval(obj: Obj, old: Obj) -> None:
+    conditions = (obj.get("status") or {}).get("conditions")
+    _only(obj, old, old.get("spec") or {})
+    obj["status"] = {**(old.get("status") or {}), "conditions": conditions or []}
+
+
 def _resize(obj: Obj, old: Obj) -> None:
     _only(obj, old, strategy_pods.resized(obj.get("spec") or {}, old.get("spec") or {}))
 
@@ -168,6 +174,7 @@ _SUBRESOURCES: Mapping[tuple[str, str, str], Transition] = {
     ("", "Pod", "ephemeralcontainers"): _ephemeral_containers,
     ("", "Pod", "resize"): _resize,
     ("", "Tenant", "finalize"): _finalize,
+    ("certificates.k8s.io", "CertificateSigningRequest", "approval"): _approval,
 }
 
 

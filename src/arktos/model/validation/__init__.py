@@ -52,6 +52,7 @@ _TABLE: Mapping[tuple[str, str], str] = {
     ("autoscaling", "HorizontalPodAutoscaler"): "autoscaling.AUTOSCALER",
     ("batch", "CronJob"): "jobs.CRON_JOB",
     ("batch", "Job"): "jobs.JOB",
+    ("certificates.k8s.io", "CertificateSigningRequest"): "certificates.REQUEST",
     ("coordination.k8s.io", "Lease"): "policy.LEASE",
     ("discovery.k8s.io", "EndpointSlice"): "endpoints.ENDPOINT_SLICE",
     ("networking.k8s.io", "Ingress"): "networking.INGRESS",
