@@ -122,12 +122,11 @@ def _amount(text: str, entry: str) -> Amount:
 
 @dataclass(frozen=True, slots=True)
 class EvictionOptions:
-    """`transition` is for how many seconds a pressure condition outlives its last cause; `max_grace` bounds the grace
-    period of pods that a soft threshold evicts."""
+    """`transition` is for how many seconds a pressure condition outlives its last cause, `period` how many seconds are
+    between two looks."""
 
     thresholds: tuple[Threshold, ...] = field(default_factory=lambda: parse_thresholds(DEFAULT_HARD))
     transition: float = 300.0
-    max_grace: float = 0.0
     period: float = 10.0
 
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from arktos.agent.node import host
+from arktos.agent.node.host import Interface
 from arktos.agent.node.machine import Filesystem, filesystem
 from arktos.agent.node.stats.samples import (
     ContainerReading,
     Cpu,
     Disk,
-    Interface,
     Memory,
     Network,
     NodeReading,
@@ -170,8 +170,8 @@ def _network(network: pb.NetworkUsage) -> Network:
 
 @dataclass(slots=True)
 class Collector:
-    """Takes samples. `data_dir` and `pod_logs_dir` are the agent's; what pods have on disk is counted anew when it is
-    older than `disk_period` seconds, for it takes a walk over all their files."""
+    """Takes samples. `data_dir` and `pod_logs_dir` are the agent's. What pods have on disk takes a walk over all their
+    files: it is counted only where it is asked for, and anew when it is older than `disk_period` seconds."""
 
     runtimes: Iterable[Runtime]
     data_dir: Path
@@ -181,9 +181,9 @@ class Collector:
     _disks: dict[str, dict[str, Disk]] = field(default_factory=dict)
     _logs: dict[str, dict[str, Disk]] = field(default_factory=dict)
 
-    async def sample(self, *, disks: bool = True) -> Sample:
-        """A look at everything. `disks` says whether what is on disk may be counted anew if it is old. Raises OSError
-        where the host's own files cannot be read."""
+    async def sample(self, disks: bool) -> Sample:
+        """A look at everything, what pods have on disk only with `disks`. Raises OSError where the host's own files
+        cannot be read."""
         answers, image_fs = await asyncio.gather(
             asyncio.gather(*(ask(runtime) for runtime in self.runtimes)),
             self._image_filesystem(),
@@ -196,7 +196,9 @@ class Collector:
             await asyncio.to_thread(self._count, list(pods))
         node = await asyncio.to_thread(self._node, *image_fs)
         failed = tuple(each.failed for each in answers if each.failed)
-        return Sample(time.time(), node, {uid: self._with_disks(pod) for uid, pod in pods.items()}, failed)
+        if disks:
+            pods = {uid: self._with_disks(pod) for uid, pod in pods.items()}
+        return Sample(time.time(), node, pods, failed, disks)
 
     async def _image_filesystem(self) -> tuple[str, Disk | None]:
         """Where the first runtime that says so keeps its images, and what they take up."""
@@ -229,11 +231,7 @@ class Collector:
             nodefs=_filesystem(self.data_dir),
             imagefs=_filesystem(Path(image_path)) if image_path else None,
             images=images,
-            network=Network(
-                at,
-                default,
-                tuple(Interface(i.name, i.rx_bytes, i.rx_errors, i.tx_bytes, i.tx_errors) for i in interfaces),
-            ),
+            network=Network(at, default, interfaces),
             processes=host.processes(),
             pid_max=host.pid_max(),
             swap_used=memory.swap_used,
@@ -266,9 +264,7 @@ class Collector:
         )
 
 
-LOCAL_PLUGINS = re.compile(
-    r"(?:kubernetes\.io~)?(?:empty-dir|emptyDir|configmap|configMap|secret|projected|downward-api|downwardAPI)\Z"
-)
+LOCAL_PLUGINS = re.compile(r"(kubernetes\.io~)?(empty-?dir|configmap|secret|projected|downward-?api)\Z", re.IGNORECASE)
 """Plugins whose volumes are on the node's own disk, and count as the pod's ephemeral storage."""
 
 

@@ -59,11 +59,11 @@ def _of_pod(pod: PodReading) -> Iterator[tuple[str, _Point]]:
         if container.started_at:
             yield "container_start_time_seconds", (labels, container.started_at, 0.0)
     labels = _labels(who)
-    cpu, memory = pod.whole_cpu, pod.whole_memory
+    cpu, whole = pod.whole_cpu, pod.whole_memory
     if cpu is not None:
         yield "pod_cpu_usage_seconds_total", (labels, cpu.nanoseconds / 1e9, cpu.at)
-    if memory is not None:
-        yield "pod_memory_working_set_bytes", (labels, memory.working_set, memory.at)
+    if whole is not None:
+        yield "pod_memory_working_set_bytes", (labels, whole.working_set, whole.at)
 
 
 def _labels(values: dict[str, str]) -> str:

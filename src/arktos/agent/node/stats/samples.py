@@ -131,12 +131,14 @@ class NodeReading:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One look. `failed` are the runtimes that did not answer, by name."""
+    """One look. `failed` are the runtimes that did not answer, by name; `disks` says whether volumes and logs were
+    counted."""
 
     at: float
     node: NodeReading
     pods: Mapping[str, PodReading]
     failed: tuple[str, ...] = ()
+    disks: bool = False
 
 
 def rate(now: Cpu | None, before: Cpu | None, started_at: float = 0.0) -> Rate | None:
