@@ -26,6 +26,8 @@ from arktos.bootstrap.pki import write_private
 from arktos.bootstrap.process import recorded
 from arktos.bootstrap.readiness import problem, unready
 
+pytest_plugins = ["assets.fixtures"]
+
 _Found = TypeVar("_Found")
 
 
