@@ -5,8 +5,8 @@ loop devices. What it does is in `guest/`: reads NoCloud data, takes a DHCP leas
 and HTTP, obeys the power button, takes up hot-plugged CPUs, memory, disks and interfaces. It has no guest agent.
 
 On its console (ttyS0) it says `GUEST-READY host=.. boot=N ip=A/LEN cpus=N memory=KIB` when it is up (the same is what
-its port 80 answers), `GUEST-DHCP ..`, `GUEST-CLOUD-INIT ..`, `GUEST-POWER-BUTTON`, `GUEST-STOPPING`; then asks to log in:
-`guest` with the password `guest`, or `root` by SSH key.
+its port 80 answers), `GUEST-DHCP ..`, `GUEST-CLOUD-INIT ..`, `GUEST-POWER-BUTTON`, `GUEST-STOPPING`; then asks to log
+in: `guest` with the password `guest`, or `root` by SSH key.
 """
 
 from __future__ import annotations
@@ -31,26 +31,16 @@ _GUEST = Path(__file__).parent / "guest"
 _KERNEL = "linux-image-cloud-amd64"
 _BOOT_MIB = 20
 _ROOT_MIB = 24
-_MODULES = [
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_net",
-    "virtio_scsi",
-    "virtio_console",
-    "virtio_mem",
-    "virtio_balloon",
-    "virtio_rng",
-    "sd_mod",
-    "sr_mod",
-    "ata_piix",
-    "ata_generic",
-    "isofs",
-    "nls_iso8859-1",
-    "vfat",
-    "ext4",
-    "evdev",
-    "button",
+_VIRTIO = ("pci", "blk", "net", "scsi", "console", "mem", "balloon", "rng")
+_MODULES = [f"virtio_{device}" for device in _VIRTIO] + [
+    *("sd_mod", "sr_mod", "ata_piix", "ata_generic"),
+    *("isofs", "nls_iso8859-1", "vfat", "ext4"),
+    *("evdev", "button"),
 ]
+_FOLDERS = (
+    *("bin", "sbin", "lib", "proc", "sys", "dev", "run", "tmp", "mnt", "root", "home/guest", "www", "var/log"),
+    *("etc/dropbear", "etc/acpi/PWRF"),
+)
 _IN_ETC = ("inittab", "rc", "rc.stop", "netup", "dhcp", "hotplug", "cloud-init")
 
 
@@ -151,22 +141,7 @@ def _initramfs(folder: Path, modules: list[Path]) -> Path:
 
 def _root_partition(folder: Path) -> Path:
     root = folder / "root"
-    for place in [
-        "bin",
-        "sbin",
-        "etc/dropbear",
-        "etc/acpi/PWRF",
-        "proc",
-        "sys",
-        "dev",
-        "run",
-        "tmp",
-        "root",
-        "var/log",
-        "mnt",
-        "home/guest",
-        "www",
-    ]:
+    for place in _FOLDERS:
         (root / place).mkdir(parents=True)
     _programs(root)
     for name in _IN_ETC:
