@@ -129,6 +129,8 @@ IN_EVERY_TENANT = (
     DefaultRole("system:aggregate-to-admin", _ADMIN, into="admin"),
     DefaultRole("system:aggregate-to-edit", _EDIT, into="edit"),
     DefaultRole("system:aggregate-to-view", _VIEW, into="view"),
+    # What installing metrics-server adds upstream.
+    DefaultRole("system:aggregated-metrics-reader", (on("metrics.k8s.io", "nodes pods", "get list"),), into="view"),
     DefaultRole("system:auth-delegator", _REVIEWER),
     DefaultRole(
         "system:basic-user",

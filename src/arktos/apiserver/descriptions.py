@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from arktos.model.additions import PREFIX
+from arktos.model.additions import METRICS_PREFIX, PREFIX
 
 _CORE = "io.k8s.api.core.v1."
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
@@ -182,9 +182,29 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
 }
 """Types of Arktos, without the prefix."""
 
+_MEASURED = {
+    "timestamp": "The end of the time that was measured.",
+    "window": "The length of the time that was measured: CPU is the average over it.",
+}
+
+_METRICS: dict[str, tuple[str, dict[str, str]]] = {
+    "NodeMetrics": ("What a node uses.", {**_OBJECT, **_MEASURED, "usage": "CPU and memory that it uses."}),
+    "NodeMetricsList": ("A list of what nodes use.", {**_OBJECT, "items": "The nodes' metrics."}),
+    "PodMetrics": ("What a pod uses.", {**_OBJECT, **_MEASURED, "containers": "What each of its containers uses."}),
+    "PodMetricsList": ("A list of what pods use.", {**_OBJECT, "items": "The pods' metrics."}),
+    "ContainerMetrics": (
+        "What a container, or a virtual machine, uses.",
+        {"name": "The name of the container.", "usage": "CPU and memory that it uses."},
+    ),
+}
+"""Types of metrics.k8s.io, without the prefix."""
+
 
 def of(type_name: str, field: str = "") -> str:
     """What an added type, or an added field of a type, is for. KeyError if it is not one of ours."""
+    if type_name.startswith(METRICS_PREFIX):
+        about, fields = _METRICS[type_name.removeprefix(METRICS_PREFIX)]
+        return fields[field] if field else about
     if not type_name.startswith(PREFIX):
         return _FIELDS[type_name][field]
     about, fields = _TYPES[type_name.removeprefix(PREFIX)]
@@ -193,4 +213,4 @@ def of(type_name: str, field: str = "") -> str:
 
 def everything() -> object:
     """All descriptions, as a value that changes when one of them does."""
-    return _FIELDS, _TYPES
+    return _FIELDS, _TYPES, _METRICS

@@ -128,7 +128,7 @@ def _resource(kind: Kind) -> Obj:
         row["shortNames"] = list(kind.short_names)
     if kind.categories:
         row["categories"] = list(kind.categories)
-    if "get" in kind.verbs:
+    if "get" in kind.verbs and not kind.measured:
         row["storageVersionHash"] = _storage_version_hash(kind)
     return row
 

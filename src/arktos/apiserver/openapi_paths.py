@@ -84,6 +84,7 @@ _LIST = (
     Parameter("timeoutSeconds", "integer", "How long a watch lasts at most."),
     Parameter("watch", "boolean", "Whether changes are streamed instead of listed."),
 )
+_SELECTORS = tuple(parameter for parameter in _LIST if parameter.name.endswith("Selector"))
 _DELETE = (
     _DRY_RUN,
     Parameter("gracePeriodSeconds", "integer", "How long the object may take to end."),
@@ -147,16 +148,17 @@ class _Writer:
         return f"{verb}{self._prefix}{middle}{scope}{self._kind.kind}{suffix}"
 
     def _list(self, name: str) -> Operation:
+        watched = "watch" in self._kind.verbs
         return Operation(
             "get",
             "list",
             name,
             self._tag,
-            f"Lists or watches objects of kind {self._kind.kind}.",
+            f"Lists {'or watches ' if watched else ''}objects of kind {self._kind.kind}.",
             self._gvk,
             self._kind.schema + "List",
-            _LIST,
-            gives=(JSON, WATCH),
+            _LIST if watched else _SELECTORS,
+            gives=(JSON, WATCH) if watched else (JSON,),
         )
 
     def _collection(self) -> Iterator[Operation]:

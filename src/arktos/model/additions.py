@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 PREFIX = "io.arktos.api.core.v1."
+METRICS_PREFIX = "io.k8s.metrics.pkg.apis.metrics.v1beta1."
 _CORE = "io.k8s.api.core.v1."
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 
@@ -135,6 +136,17 @@ TYPES: dict[str, dict[str, str]] = {
     "ControllerInstanceList": {**_LIST, "items": "[ControllerInstance]!"},
 }
 
+_MEASURED = {"timestamp": "time!", "window": "string!"}
+
+METRICS: dict[str, dict[str, str]] = {
+    "NodeMetrics": {**_OBJECT, **_MEASURED, "usage": "{quantity}!"},
+    "NodeMetricsList": {**_LIST, "items": f"[{METRICS_PREFIX}NodeMetrics]!"},
+    "PodMetrics": {**_OBJECT, **_MEASURED, "containers": f"[{METRICS_PREFIX}ContainerMetrics]!"},
+    "PodMetricsList": {**_LIST, "items": f"[{METRICS_PREFIX}PodMetrics]!"},
+    "ContainerMetrics": {"name": "string!", "usage": "{quantity}!"},
+}
+"""The types of metrics.k8s.io, which the published schemas do not have."""
+
 _SCALARS: dict[str, dict[str, Any]] = {
     "string": {"t": "string"},
     "boolean": {"t": "boolean"},
@@ -149,7 +161,9 @@ _SCALARS: dict[str, dict[str, Any]] = {
 
 def types() -> dict[str, dict[str, Any]]:
     """All added types by full name, in the form of the schema table."""
-    return {PREFIX + name: _type(shapes) for name, shapes in TYPES.items()}
+    named = {METRICS_PREFIX + name: shapes for name, shapes in METRICS.items()}
+    named |= {PREFIX + name: shapes for name, shapes in TYPES.items()}
+    return {name: _type(shapes) for name, shapes in named.items()}
 
 
 def fields(type_name: str) -> dict[str, dict[str, Any]]:

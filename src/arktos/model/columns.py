@@ -13,6 +13,7 @@ from arktos.model import (
     columns_arktos,
     columns_certificates,
     columns_core,
+    columns_metrics,
     columns_network,
     columns_pods,
     columns_policy,
@@ -31,6 +32,7 @@ PRINTERS: dict[str, Printer] = {
     **columns_policy.PRINTERS,
     **columns_certificates.PRINTERS,
     **columns_arktos.PRINTERS,
+    **columns_metrics.PRINTERS,
 }
 """Printers by group-resource."""
 

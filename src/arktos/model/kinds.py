@@ -63,7 +63,8 @@ class Kind:
     `metadata.ownerReferences.hashkey.<Kind>` family, which all kinds have); `indexed` are those of them that the store
     indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever).
     `renewals` are the dotted paths whose change alone is a heartbeat, which is as lazy; `done` is the path of a flag
-    that, once true, gives the object `done_ttl` seconds to live.
+    that, once true, gives the object `done_ttl` seconds to live. `measured` kinds are never stored: the nodes are asked
+    when somebody reads them.
     """
 
     group: str
@@ -90,6 +91,7 @@ class Kind:
     has_generation: bool = False
     create_on_update: bool = False
     unconditional_update: bool = True
+    measured: bool = False
     graceful: bool = False
 
     @property

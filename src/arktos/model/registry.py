@@ -9,6 +9,7 @@ from arktos.model import (
     kinds_arktos,
     kinds_certificates,
     kinds_core,
+    kinds_metrics,
     kinds_network,
     kinds_policy,
     kinds_workloads,
@@ -22,6 +23,7 @@ _KINDS: tuple[Kind, ...] = (
     *kinds_network.ROWS,
     *kinds_policy.ROWS,
     *kinds_access.ROWS,
+    *kinds_metrics.ROWS,
     *kinds_certificates.ROWS,
 )
 
