@@ -79,6 +79,9 @@ def test_the_list_of_commands() -> None:
         "tenant create",
         "tenant delete",
         "tenant list",
+        "node",
+        "node join",
+        "node token",
         "kubeconfig",
         "apiserver",
         "controllers",
@@ -118,9 +121,9 @@ def test_no_process_imports_what_only_development_needs(module: str) -> None:
 def wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Settings]:
     """What `arktos up` would start; it starts nothing."""
     seen: list[Settings] = []
-    for name in ("_require_free", "_prepare", "_advise"):
+    for name in ("require_free", "_prepare", "_advise"):
         monkeypatch.setattr(arktos.cli.up, name, lambda settings: None)
-    monkeypatch.setattr(arktos.cli.up, "_start", seen.append)
+    monkeypatch.setattr(arktos.cli.up, "start", seen.append)
     monkeypatch.setenv("ARKTOS_DATA_DIR", str(tmp_path / "default"))
     return seen
 

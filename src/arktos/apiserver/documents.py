@@ -19,6 +19,7 @@ _PATHS = [
     "/api",
     "/api/v1",
     "/apis",
+    "/cacerts",
     "/healthz",
     "/livez",
     "/metrics",
@@ -33,10 +34,11 @@ _PATHS = [
 class Documents:
     """Answers by path. All documents are the same for every tenant; the tenant prefix has been removed."""
 
-    def __init__(self, health: Health, metrics: Metrics, issuer: Issuer) -> None:
+    def __init__(self, health: Health, metrics: Metrics, issuer: Issuer, root_ca: str = "") -> None:
         self._health = health
         self._metrics = metrics
         self._issuer = issuer
+        self._root_ca = root_ca.encode()
 
     def answer(self, request: Request, info: RequestInfo) -> Response:
         if request.method not in {"GET", "HEAD"}:
@@ -61,6 +63,8 @@ class Documents:
         elif path == "/metrics":
             body, content_type = self._metrics.render(accept)
             answered = Response(200, body, content_type)
+        elif path == "/cacerts" and self._root_ca:
+            answered = Response(200, self._root_ca, "application/x-pem-file")
         elif path == "/openid/v1/jwks":
             answered = Response(200, dumps(self._issuer.jwks()), "application/jwk-set+json")
         elif path == "/.well-known/openid-configuration":

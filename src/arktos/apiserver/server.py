@@ -20,10 +20,12 @@ from arktos.apiserver.documents import Documents
 from arktos.apiserver.health import Health
 from arktos.apiserver.inputs import Inputs, Unusable, read
 from arktos.apiserver.kubernetes_service import KubernetesService, advertised
+from arktos.apiserver.kubelets import Kubelets
 from arktos.apiserver.lifecycle import Lifecycle
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
 from arktos.apiserver.reader import Reader, VirtualSource
+from arktos.apiserver.resource_metrics import NodeUsage, ResourceMetrics
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.serviceips import ServiceAllocation, parse_ranges
 from arktos.apiserver.servicetokens import Issuer
@@ -49,6 +51,8 @@ class ApiServer:
     options: Options
     store: EmbeddedStore = field(init=False)
     watches: WatchServer = field(init=False)
+    kubelets: Kubelets = field(init=False)
+    usage: NodeUsage = field(init=False)
     server: Server = field(init=False)
 
     async def start(self) -> None:
@@ -80,6 +84,8 @@ class ApiServer:
         ]
         reader = Reader(self.store, sources)
         self.watches = WatchServer(reader)
+        self.kubelets = Kubelets(reader, options.kubelet)
+        self.usage = NodeUsage(self.kubelets)
         issuer = Issuer.from_file(options.service_account_key_file, options.service_account_issuer, self.store)
         authenticator = Authenticator(token_file=options.token_auth_file, issuer=issuer, store=self.store)
         authorizer = Authorizer(self.store, options.authorization_mode)
@@ -89,10 +95,10 @@ class ApiServer:
         dispatcher = Dispatcher(
             reader,
             self.watches,
-            Routes(writer, issuer, authenticator, authorizer),
+            Routes(writer, issuer, authenticator, authorizer, ResourceMetrics(reader, self.usage)),
             authenticator,
             authorizer,
-            Documents(health, metrics, issuer),
+            Documents(health, metrics, issuer, inputs.root_ca),
             metrics,
         )
         # What is loaded now stays: keep the collector from walking it again and again.
@@ -118,6 +124,8 @@ class ApiServer:
     async def stop(self) -> None:
         self.watches.close()
         await self.server.close(self.options.shutdown_grace)
+        await self.usage.aclose()
+        await self.kubelets.aclose()
         await self.store.close()
         log.info("stopped")
 

@@ -80,13 +80,7 @@ class Signer:
 
     def server(self, hosts: Sequence[str], now: datetime.datetime, *, name: str = "arktos-apiserver") -> Pair:
         """A server certificate for these DNS names and addresses."""
-        names: list[x509.GeneralName] = []
-        for host in hosts:
-            try:
-                names.append(x509.IPAddress(ipaddress.ip_address(host)))
-            except ValueError:
-                names.append(x509.DNSName(host))
-        return self._leaf(name, [], [], now, ExtendedKeyUsageOID.SERVER_AUTH, names)
+        return self._leaf(name, [], [], now, ExtendedKeyUsageOID.SERVER_AUTH, _names(hosts))
 
     def client(self, user: str, now: datetime.datetime, *, groups: Sequence[str] = (), tenant: str = "") -> Pair:
         """A client certificate: of a tenant (`groups` go to OU), else of `system` (`groups` go to O)."""
@@ -126,6 +120,19 @@ class Signer:
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return Pair(_certificate_pem(builder.sign(self._key, hashes.SHA256())), _pem(key))
+
+
+def request(key: bytes, common_name: str, organizations: Sequence[str], hosts: Sequence[str]) -> bytes:
+    """A request for a certificate of this key (PEM), signed with it, PEM."""
+    loaded = serialization.load_pem_private_key(key, None)
+    if not isinstance(loaded, ec.EllipticCurvePrivateKey):
+        raise ValueError("not an elliptic-curve key")
+    subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, value) for value in organizations]
+    subject.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    if hosts:
+        builder = builder.add_extension(x509.SubjectAlternativeName(_names(hosts)), critical=False)
+    return builder.sign(loaded, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
 def serves(certificate: bytes, hosts: Sequence[str], now: datetime.datetime) -> bool:
@@ -173,6 +180,17 @@ def is_signed(certificate: bytes, ca: bytes) -> bool:
     except (ValueError, TypeError, InvalidSignature):
         return False
     return True
+
+
+def _names(hosts: Sequence[str]) -> list[x509.GeneralName]:
+    """DNS names and addresses as alternative names."""
+    names: list[x509.GeneralName] = []
+    for host in hosts:
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
+        except ValueError:
+            names.append(x509.DNSName(host))
+    return names
 
 
 def _expires_soon(certificate: x509.Certificate, now: datetime.datetime) -> bool:

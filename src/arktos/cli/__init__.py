@@ -18,6 +18,7 @@ _COMMANDS = {
     "status": ("arktos.cli.status", "status"),
     "doctor": ("arktos.cli.doctor", "doctor"),
     "tenant": ("arktos.cli.tenant", "tenant"),
+    "node": ("arktos.cli.node", "node"),
     "kubeconfig": ("arktos.cli.kubeconfig", "kubeconfig"),
     "apiserver": ("arktos.cli.servers", "apiserver"),
     "controllers": ("arktos.cli.servers", "controllers"),

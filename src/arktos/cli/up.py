@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 
 from arktos.bootstrap.addresses import client_address
-from arktos.bootstrap.components import Settings, components, supervisor
-from arktos.bootstrap.layout import Layout
-from arktos.bootstrap.nodes import CONTAINER_NEEDS, VM_NEEDS, NodeSettings, accelerated, missing, obstacle
-from arktos.bootstrap.process import recorded, spawn
-from arktos.bootstrap.startup import StartWatch
+from arktos.bootstrap.components import Settings
+from arktos.bootstrap.nodes import NodeSettings, obstacle
 from arktos.cli.data_dir import data_dir_option, installed
 from arktos.cli.node_options import node_options, node_settings
-
-READY_SECONDS = 60.0
-POLL_SECONDS = 0.05
+from arktos.cli.starting import alone, describe, is_up, require_free, require_room, start
 
 
 @click.command()
@@ -87,15 +78,15 @@ def up(
         authorization_mode,
     )
     began = time.monotonic()
-    _require_room(wanted.layout)
-    with _alone(wanted.layout):
-        if _is_up(wanted):
+    require_room(wanted.layout)
+    with alone(wanted.layout):
+        if is_up(wanted):
             click.echo("Arktos is up already.")
         else:
-            _require_free(wanted)
+            require_free(wanted)
             _prepare(wanted)
             if not foreground:
-                _start(wanted)
+                start(wanted)
                 click.echo(f"Arktos is up (in {time.monotonic() - began:.1f} s).")
     if foreground:
         _supervise(wanted, kept=False)
@@ -149,75 +140,6 @@ def _supervise(settings: Settings, *, kept: bool) -> None:
         sys.exit(1)
 
 
-@contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """Of several `arktos up` at once, one starts the system, and the others find it started."""
-    with (layout.run / "up.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _is_up(wanted: Settings) -> bool:
-    """Whether a supervisor runs already; then the system is ready, or soon is."""
-    if recorded(wanted.layout.process("supervisor")) is None:
-        return False
-    if Settings.load(wanted.layout) != wanted:
-        raise click.ClickException(
-            f"a system with other settings runs in {wanted.data_dir}; `arktos down --data-dir {wanted.data_dir}` stops "
-            "it"
-        )
-    _wait_ready(wanted, StartWatch(wanted), ("supervisor",))
-    return True
-
-
-def _start(settings: Settings) -> None:
-    """Starts the supervisor and waits until all is ready. What cannot start is not left running."""
-    from arktos.bootstrap.stopping import stop
-
-    watch = StartWatch(settings)
-    command = supervisor(settings).command
-    spawn(command, settings.layout.log("supervisor"))
-    try:
-        _wait_ready(settings, watch, ("supervisor", "keeper"))
-    except StartFailed as failed:
-        stop(settings)
-        raise click.ClickException(
-            f"{failed}\nNothing was left running. The logs are in {settings.layout.root}/log."
-        ) from failed
-
-
-def _require_room(layout: Layout) -> None:
-    try:
-        layout.run.mkdir(parents=True, exist_ok=True, mode=0o700)
-        probe = layout.run / ".writable"
-        probe.write_bytes(b"")
-        probe.unlink()
-    except OSError as error:
-        raise click.ClickException(f"cannot write to {layout.root}: {error.strerror}") from error
-    free = shutil.disk_usage(layout.root).free
-    if free < 64 << 20:
-        raise click.ClickException(f"{layout.root} has {free >> 20} MiB left, too little to keep data safe")
-
-
-def _require_free(settings: Settings) -> None:
-    """The ports must be free, unless it is our own processes, left by a killed supervisor, that hold them."""
-    import socket
-
-    for component in components(settings):
-        if recorded(settings.layout.process(component.name)) is not None or not component.port:
-            continue
-        address = settings.address if component.name == "apiserver" else "127.0.0.1"
-        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((address, component.port))
-            except OSError as error:
-                raise click.ClickException(
-                    f"{address}:{component.port}, which the {component.name} needs, cannot be had: "
-                    f"{error.strerror}. Choose another with --port."
-                ) from error
-
-
 def _prepare(settings: Settings) -> None:
     from arktos.bootstrap import containerd, credentials
 
@@ -242,53 +164,17 @@ def _service_network(ranges: str) -> ipaddress.IPv4Network | ipaddress.IPv6Netwo
     return networks[0]
 
 
-class StartFailed(click.ClickException):
-    """A process has said why it cannot start."""
-
-
-def _wait_ready(settings: Settings, watch: StartWatch, keepers: Sequence[str]) -> None:
-    from arktos.bootstrap.readiness import problem
-
-    def unready() -> str | None:
-        # Servers that a killed supervisor left are ready before there is a supervisor again.
-        away = [name for name in keepers if recorded(settings.layout.process(name)) is None]
-        return f"the {away[0]} does not run" if away else problem(settings)
-
-    deadline = time.monotonic() + READY_SECONDS
-    while (why := unready()) is not None:
-        reason = watch.failure()
-        if reason is not None:
-            raise StartFailed(reason)
-        if time.monotonic() > deadline:
-            raise click.ClickException(f"not ready after {READY_SECONDS:.0f} s: {why}\nSee {settings.layout.root}/log.")
-        time.sleep(POLL_SECONDS)
-
-
 def _advise(settings: Settings) -> None:
     layout = settings.layout
     option = "" if layout.root == _default() else f" --data-dir {layout.root}"
     if settings.node:
-        _describe(settings.node)
+        describe(settings.node)
     click.echo(f"  operator:     export KUBECONFIG={layout.admin_kubeconfig}")
     click.echo("                kubectl get tenants")
     click.echo(f"  a tenant:     arktos tenant create acme{option}")
     click.echo(f"                kubectl --kubeconfig {layout.tenant_kubeconfig('acme')} get namespaces")
     click.echo(f"  look, stop:   arktos status{option}; arktos down{option}")
     click.echo(f"  logs:         {layout.root}/log")
-
-
-def _describe(node: NodeSettings) -> None:
-    lacking = [
-        f"no {what} ({', '.join(sorted({need.package for need in missing(needs)}))} not installed)"
-        for what, there, needs in (
-            ("containers", node.containers, CONTAINER_NEEDS),
-            ("virtual machines", node.vms, VM_NEEDS),
-        )
-        if not there
-    ]
-    if node.vms and node.accelerator != "kvm" and not accelerated():
-        lacking.append("virtual machines are emulated, slowly: no KVM here")
-    click.echo(f"  this node:    {node.name}, {node.address}" + "".join(f"; {what}" for what in lacking))
 
 
 def _default() -> Path:

@@ -1,0 +1,147 @@
+"""`arktos node`: machines that join a control plane elsewhere."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from arktos.bootstrap.components import Settings
+from arktos.bootstrap.layout import default_data_dir
+from arktos.bootstrap.nodes import default_address, obstacle
+from arktos.cli.data_dir import data_dir_option, installed
+from arktos.cli.node_options import node_options, node_settings
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.group()
+def node() -> None:
+    """Have more machines run pods."""
+
+
+@node.command()
+@data_dir_option
+@click.option("--ttl", default="24h", show_default=True, help="How long the token is good: 30m, 24h, 7d.")
+def token(data_dir: Path, ttl: str) -> None:
+    """Make a token, and print the command that joins another machine with it."""
+    import asyncio
+
+    from arktos.bootstrap.joining import ca_hash, new_token
+    from arktos.client.client import Client
+    from arktos.client.errors import ConnectionFailed
+    from arktos.model.status import ApiError
+
+    matched = re.fullmatch(r"([1-9]\d*)([smhd])", ttl)
+    if matched is None:
+        raise click.BadParameter(f"{ttl!r}: give a number and a unit, such as 24h", param_hint="--ttl")
+    settings = installed(data_dir)
+
+    async def make() -> str:
+        async with Client.from_kubeconfig(settings.layout.admin_kubeconfig) as client:
+            return await new_token(client, float(matched[1]) * _UNITS[matched[2]])
+
+    try:
+        made = asyncio.run(make())
+    except (ApiError, ConnectionFailed, OSError) as error:
+        raise click.ClickException(f"no token: {error}") from error
+    click.echo(_command(settings, made, ca_hash(settings.layout.ca.read_bytes())))
+
+
+def _command(settings: Settings, token: str, ca: str) -> str:
+    """What to run on the other machine; with what is not as usual here."""
+    address = settings.node.address if settings.node else settings.address
+    words = [f"arktos node join https://{address}:{settings.port}", f"--token {token}", f"--ca-hash {ca}"]
+    usual = Settings("")
+    if settings.service_cluster_ip_range != usual.service_cluster_ip_range:
+        words.append(f"--service-cluster-ip-range {settings.service_cluster_ip_range}")
+    if settings.node and settings.node.cluster_cidr != "10.244.0.0/16":
+        words.append(f"--cluster-cidr {settings.node.cluster_cidr}")
+    return " ".join(words)
+
+
+@node.command()
+@click.argument("server")
+@data_dir_option
+@click.option("--token", required=True, help="A bootstrap token; `arktos node token` on the other machine prints it.")
+@click.option("--ca-hash", required=True, help="Hash of the control plane's CA: sha256:HEX.")
+@click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True, help="Addresses of services.")
+@click.option("--health-port", type=click.IntRange(1, 65530), default=6446, show_default=True, help="First of three.")
+@node_options
+def join(
+    server: str,
+    data_dir: Path,
+    token: str,
+    ca_hash: str,
+    service_cluster_ip_range: str,
+    health_port: int,
+    **options: Any,
+) -> None:
+    """Make this machine a node of the control plane at SERVER (https://ADDRESS:6443)."""
+    from arktos.bootstrap import containerd
+    from arktos.bootstrap.joining import TOKEN
+    from arktos.cli.starting import alone, describe, is_up, require_free, require_room, start
+
+    hindrance = obstacle()
+    if hindrance:
+        raise click.ClickException(f"this machine cannot run pods: {hindrance}")
+    if TOKEN.fullmatch(token) is None:
+        raise click.BadParameter("a token has the form abcdef.0123456789abcdef", param_hint="--token")
+    wanted = _joined(server.rstrip("/"), data_dir.absolute(), service_cluster_ip_range, health_port, options)
+    own = wanted.node
+    assert own is not None
+    began = time.monotonic()
+    require_room(wanted.layout)
+    with alone(wanted.layout):
+        if is_up(wanted):
+            click.echo("This node is up already.")
+            return
+        require_free(wanted)
+        _join(wanted, token, ca_hash)
+        if own.containers:
+            containerd.prepare(wanted.layout, own)
+        wanted.save()
+        start(wanted)
+    click.echo(f"This machine is a node now (in {time.monotonic() - began:.1f} s).")
+    describe(own)
+
+
+def _joined(server: str, data_dir: Path, services: str, health_port: int, options: dict[str, Any]) -> Settings:
+    import ipaddress
+    from urllib.parse import urlsplit
+
+    host = urlsplit(server).hostname or ""
+    try:
+        ipaddress.IPv4Address(host)
+        options["node_ip"] = options["node_ip"] or default_address(host)
+    except ValueError:
+        pass  # a name: the way to the outside will do
+    try:
+        dns = str(ipaddress.ip_network(services.split(",")[0].strip())[10])
+    except (ValueError, IndexError) as error:
+        raise click.BadParameter(str(error), param_hint="--service-cluster-ip-range") from error
+    own = node_settings(
+        options,
+        data_dir=data_dir,
+        default_dir=default_data_dir(),
+        server=server,
+        cluster_dns=dns,
+        health_port=health_port,
+    )
+    return Settings(str(data_dir), node=own, service_cluster_ip_range=services, control_plane=False)
+
+
+def _join(wanted: Settings, token: str, ca_hash: str) -> None:
+    import asyncio
+
+    from arktos.bootstrap import joining
+
+    assert wanted.node is not None
+    try:
+        ca = joining.fetch_ca(wanted.node.server, ca_hash)
+        asyncio.run(joining.join(wanted.layout, wanted.node, token, ca))
+    except joining.Refused as error:
+        raise click.ClickException(str(error)) from error
