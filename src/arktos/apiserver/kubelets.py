@@ -17,14 +17,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from arktos.apiserver.encoding import decode, key_of
+from arktos.apiserver.proxying import forward, onward_headers, reply_of
 from arktos.apiserver.reader import Reader
 from arktos.model import registry
 from arktos.model.kinds import SYSTEM_TENANT, Obj
-from arktos.model.status import BadRequest, ServiceUnavailable, Timeout, not_found
+from arktos.model.status import BadRequest, InternalError, ServiceUnavailable, Timeout, not_found
+from arktos.wire.http import Reply, Request
 from arktos.wire.http_client import ConnectionFailed, HttpClient, HttpResponse, RequestTimeout
 
 DEFAULT_PORT = 10250
 _MAX_CLIENTS = 1024
+_CONNECT_TIMEOUT = 10.0
+_HEAD_TIMEOUT = 240.0
+"""Seconds: an agent answers an exec once the runtime has taken it, a proxied request when it has been worked on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +147,32 @@ class Kubelets:
         target = f"{path}?{query}" if query else path
         try:
             return await client.request(method, target, headers=headers, body=body, timeout=within)
+        except RequestTimeout as error:
+            raise Timeout(f"the agent of node {node} did not answer: {error}") from error
+        except ConnectionFailed as error:
+            raise unreachable(node, error) from error
+
+    async def forward(self, node: str, request: Request, target: str) -> Reply:
+        """Passes a request on to a node's agent, with the server's certificate instead of the caller's credentials, and
+        its answer back: streams as they come, upgrades as a tunnel. Raises NotFound, ServiceUnavailable, Timeout."""
+        endpoint = self.locate(node)
+        headers = onward_headers(request, endpoint.authority, cookies=False)
+        try:
+            exchange = await forward(
+                request,
+                endpoint.host,
+                endpoint.port,
+                target,
+                headers,
+                ssl_context=self.tls(),
+                connect_timeout=_CONNECT_TIMEOUT,
+                head_timeout=_HEAD_TIMEOUT,
+            )
+            if exchange.status in (401, 403):
+                # This server is meant, not the caller, who would be told to log in.
+                told = (await exchange.read(2048)).decode("utf-8", "replace")
+                raise InternalError(f"the agent of node {node} refuses the API server: {told}")
+            return await reply_of(exchange)
         except RequestTimeout as error:
             raise Timeout(f"the agent of node {node} did not answer: {error}") from error
         except ConnectionFailed as error:

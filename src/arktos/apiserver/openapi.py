@@ -116,9 +116,14 @@ def _path(path: Path) -> Obj:
     return item
 
 
+def _answer(operation: Operation) -> Obj:
+    """The schema of an answer; of one that is not the API's, Kubernetes says that it is a string."""
+    return {"$ref": _SCHEMAS + operation.response} if operation.response else {"type": "string"}
+
+
 def _operation(operation: Operation) -> Obj:
     group, found, kind = operation.gvk
-    content = {media: {"schema": {"$ref": _SCHEMAS + operation.response}} for media in operation.gives}
+    content = {media: {"schema": _answer(operation)} for media in operation.gives}
     responses: Obj = {code: {"description": word, "content": content} for code, word in operation.codes}
     responses["401"] = {"description": "Unauthorized"}
     written: Obj = {

@@ -18,6 +18,7 @@ from arktos.model.kinds import Kind, Scope, Subresource
 
 JSON = "application/json"
 WATCH = "application/json;stream=watch"
+ANY = "*/*"
 PATCHES = (
     "application/apply-patch+yaml",
     "application/json-patch+json",
@@ -97,6 +98,7 @@ _BODIES = {
     (kind.group, kind.version, kind.kind): kind.schema
     for kind in (bodies.BINDING, bodies.EVICTION, bodies.SCALE, bodies.CUSTOM_ACTION, bodies.TOKEN_REQUEST)
 }
+_METHODS = {"create": "post", "delete": "delete", "get": "get", "patch": "patch", "update": "put"}
 _OK = ("200", "OK")
 _CREATED = ("201", "Created")
 _ACCEPTED = ("202", "Accepted")
@@ -208,6 +210,9 @@ class _Writer:
         kind, suffix = self._kind, entry.name.capitalize()
         group, version = (entry.group, entry.version) if entry.version else (kind.group, kind.version)
         gvk = (group, version, entry.kind or kind.kind)
+        if entry.connects:
+            yield from self._connections(entry, gvk)
+            return
         schema = _schema(gvk)
         about = f"the {entry.name} of a {kind.kind}."
         if "create" in entry.verbs:
@@ -218,6 +223,14 @@ class _Writer:
             yield self._write("put", "put", self._id("replace", suffix), f"Replaces {about}", gvk, schema)
         if "patch" in entry.verbs:
             yield self._patch(self._id("patch", suffix), f"Changes parts of {about}", gvk, schema)
+
+    def _connections(self, entry: Subresource, gvk: tuple[str, str, str]) -> Iterator[Operation]:
+        """What is answered is not the API's to describe."""
+        what = f"{entry.name} of a {self._kind.kind}."
+        for verb in entry.verbs:
+            method = _METHODS[verb]
+            name = self._id(f"connect{method.capitalize()}", entry.name.capitalize())
+            yield Operation(method, "connect", name, self._tag, f"Connects to the {what}", gvk, "", gives=(ANY,))
 
     def _read(self, name: str, about: str, gvk: tuple[str, str, str], schema: str) -> Operation:
         return Operation("get", "get", name, self._tag, about, gvk, schema)

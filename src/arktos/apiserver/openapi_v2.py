@@ -86,7 +86,7 @@ def _path(path: Path) -> Obj:
 
 def _operation(operation: Operation) -> Obj:
     group, found, kind = operation.gvk
-    schema = {"$ref": _DEFINITIONS + operation.response}
+    schema = {"$ref": _DEFINITIONS + operation.response} if operation.response else {"type": "string"}
     responses: Obj = {code: {"description": word, "schema": schema} for code, word in operation.codes}
     responses["401"] = {"description": "Unauthorized"}
     parameters = [_parameter(parameter) for parameter in operation.parameters]

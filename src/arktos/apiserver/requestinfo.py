@@ -57,9 +57,6 @@ def parse(path: str) -> RequestInfo:
 
 
 def _resource(parts: list[str], at: int, group: str, version: str, tenant: str) -> RequestInfo:
-    if "" in parts[1:]:
-        # An empty tenant or namespace must not be taken for none, which means another set of objects.
-        raise BadRequest("the path has an empty segment")
     rest = parts[at:]
     watch = False
     if rest[0] == "watch" and len(rest) > 1:
@@ -76,6 +73,10 @@ def _resource(parts: list[str], at: int, group: str, version: str, tenant: str) 
         namespace = rest[1]
         if len(rest) > 2 and rest[2] not in _NAMESPACE_SUBRESOURCES:
             rest = rest[2:]
+    # What follows a subresource is somebody else's path.
+    if "" in parts[1 : len(parts) - len(rest[3:])]:
+        # An empty tenant or namespace must not be taken for none, which means another set of objects.
+        raise BadRequest("the path has an empty segment")
     return RequestInfo(
         path="/".join(parts),
         tenant=tenant,

@@ -43,13 +43,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Subresource:
-    """A subresource in discovery: `group`/`version`/`kind` of its body where they differ from the parent's."""
+    """A subresource in discovery: `group`/`version`/`kind` of its body where they differ from the parent's. What
+    `connects` is a connection to something that runs: its kind is that of its query, its bodies are anybody's."""
 
     name: str
     verbs: tuple[str, ...]
     kind: str = ""
     group: str = ""
     version: str = ""
+    connects: bool = False
 
 
 @dataclass(frozen=True, slots=True)

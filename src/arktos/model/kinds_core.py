@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from arktos.model.kinds import Kind, Scope, Subresource
-from arktos.model.rows import CREATE, NO_COLLECTION_DELETE, READ_WRITE, SCALE, STATUS, GroupVersion
+from arktos.model.rows import CREATE, NO_COLLECTION_DELETE, READ_WRITE, SCALE, STATUS, GroupVersion, connection, proxy
 
 _core = GroupVersion("", "v1", "io.k8s.api.core.v1").row
 
@@ -23,6 +23,11 @@ _PODS = (
     Subresource("ephemeralcontainers", READ_WRITE),
     Subresource("resize", READ_WRITE),
     Subresource("action", CREATE, kind="CustomAction"),
+    connection("attach", "PodAttachOptions"),
+    connection("exec", "PodExecOptions"),
+    connection("portforward", "PodPortForwardOptions"),
+    proxy("PodProxyOptions"),
+    Subresource("log", ("get",), connects=True),
 )
 
 ROWS: tuple[Kind, ...] = (
@@ -68,7 +73,7 @@ ROWS: tuple[Kind, ...] = (
         "nodes",
         Scope.CLUSTER,
         short_names=("no",),
-        subresources=(STATUS,),
+        subresources=(STATUS, proxy("NodeProxyOptions")),
         selectable=_same("spec.unschedulable"),
     ),
     _core(
@@ -127,7 +132,7 @@ ROWS: tuple[Kind, ...] = (
         "services",
         short_names=("svc",),
         categories=("all",),
-        subresources=(STATUS,),
+        subresources=(STATUS, proxy("ServiceProxyOptions")),
         selectable=_same("spec.clusterIP", "spec.type"),
         create_on_update=True,
     ),

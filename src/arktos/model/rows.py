@@ -39,3 +39,15 @@ class GroupVersion:
 
 STATUS = Subresource("status", READ_WRITE)
 SCALE = Subresource("scale", READ_WRITE, kind="Scale", group="autoscaling", version="v1")
+_PROXIED = ("create", "delete", "get", "patch", "update")
+_CONNECTED = ("create", "get")
+
+
+def proxy(kind: str) -> Subresource:
+    """The `proxy` of a kind: HTTP to it, with any method."""
+    return Subresource("proxy", _PROXIED, kind=kind, connects=True)
+
+
+def connection(name: str, kind: str) -> Subresource:
+    """A connection that begins with an upgrade, from GET (WebSocket) or POST (SPDY)."""
+    return Subresource(name, _CONNECTED, kind=kind, connects=True)
