@@ -24,6 +24,7 @@ from arktos.apiserver.membership import authenticated
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
 from arktos.apiserver.reader import Reader
+from arktos.apiserver.resource_metrics import NodeUsage, ResourceMetrics
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.server import admission_chain
 from arktos.apiserver.servicetokens import Issuer, lookup_in
@@ -32,11 +33,12 @@ from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.writes import Writer
 from arktos.bootstrap.pki import private_key
 from arktos.model import registry
-from arktos.model.status import ApiError, Unauthorized
+from arktos.model.status import ApiError, ServiceUnavailable, Unauthorized
 from arktos.store.embedded import EmbeddedStore, Window, open_store
 from arktos.store.records import Header, Key, Page, Query, Record, WatchEvent
 from arktos.wire import answers
 from arktos.wire.http import Request, Response, Stream
+from arktos.wire.http_client import HttpResponse
 from arktos.wire.request_reader import split_target
 
 RBAC = "rbac.authorization.k8s.io"
@@ -294,6 +296,24 @@ class Watch:
 
 
 @dataclass
+class Agents:
+    """The agents of nodes: `answers` are bodies by node, or what happens instead; `asked` counts the questions."""
+
+    answers: dict[str, bytes | Exception | asyncio.Event] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def get(self, node: str, path: str, *, within: float = 10.0) -> HttpResponse:
+        self.asked.append((node, path))
+        answer = self.answers.get(node, ServiceUnavailable(f"{node} is away"))
+        if isinstance(answer, asyncio.Event):
+            await answer.wait()
+            answer = b"{}"
+        if isinstance(answer, Exception):
+            raise answer
+        return HttpResponse(200, {}, answer)
+
+
+@dataclass
 class Api:
     """An API server in this process. Calls go through the dispatcher as they would from the wire."""
 
@@ -302,6 +322,7 @@ class Api:
     watches: WatchServer
     writer: Writer
     issuer: Issuer
+    agents: Agents
 
     # What test modules need besides; this module cannot be imported by them.
     JSON, MERGE, STRATEGIC, JSON_PATCH, APPLY = JSON, MERGE, STRATEGIC, JSON_PATCH, APPLY
@@ -451,10 +472,12 @@ async def open_api(folder: Path, signing_key: bytes, window: Window | None = Non
     authorizer = Authorizer(store)
     writer = Writer(reader, admission_chain(store, authorizer, options))
     metrics = Metrics(lambda: ())
-    routes = Routes(writer, issuer, authenticator, authorizer)
+    agents = Agents()
+    usage = NodeUsage(agents, fresh=0.0, patience=0.2)
+    routes = Routes(writer, issuer, authenticator, authorizer, ResourceMetrics(reader, usage))
     documents = Documents(Health({}, {}), metrics, issuer)
     dispatcher = Dispatcher(reader, watches, routes, authenticator, authorizer, documents, metrics)
-    made = Api(store, dispatcher, watches, writer, issuer)
+    made = Api(store, dispatcher, watches, writer, issuer, agents)
     await made.namespace("default")
     return made
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from arktos.apiserver.kubelets import KubeletOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +29,4 @@ class Options:
     authorization_mode: str = "RBAC"
     max_request_bytes: int = 3 * 1024 * 1024
     shutdown_grace: float = 5.0
+    kubelet: KubeletOptions = field(default_factory=KubeletOptions)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.call import Call
+from arktos.apiserver.resource_metrics import ResourceMetrics
 from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.subresources.action import act
 from arktos.apiserver.subresources.binding import bind
@@ -20,7 +21,7 @@ from arktos.apiserver.verbs.get import get
 from arktos.apiserver.verbs.patch import patch
 from arktos.apiserver.verbs.update import update
 from arktos.apiserver.writes import Writer
-from arktos.model.status import MethodNotAllowed, NotFound
+from arktos.model.status import MethodNotAllowed, NotFound, ServiceUnavailable
 from arktos.wire.http import Reply
 
 Answer = Callable[[Call, Writer], Awaitable[Reply]]
@@ -47,13 +48,28 @@ _SUBRESOURCES: dict[tuple[str, str], Answer] = {
 
 
 class Routes:
-    """Looks a call's function up. `issuer` signs service-account tokens."""
+    """Looks a call's function up. `issuer` signs service-account tokens; `metrics` asks nodes what they use (None: a
+    server without nodes)."""
 
-    def __init__(self, writer: Writer, issuer: Issuer, authenticator: Authenticator, authorizer: Authorizer) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        issuer: Issuer,
+        authenticator: Authenticator,
+        authorizer: Authorizer,
+        metrics: ResourceMetrics | None = None,
+    ) -> None:
         self._writer = writer
         self._issuer = issuer
         self._authenticator = authenticator
         self._authorizer = authorizer
+        self._metrics = metrics
+
+    def measured(self, call: Call, verb: str) -> Awaitable[Reply]:
+        """A read of what is measured and not stored."""
+        if self._metrics is None:
+            raise ServiceUnavailable("this server has no connection to nodes")
+        return self._metrics.answer(call, verb)
 
     def write(self, call: Call, verb: str) -> Awaitable[Reply]:
         if call.kind.resource == "bindings":
