@@ -118,6 +118,8 @@ class Dispatcher:
             return self._routes.subresource(call, verb)
         if verb not in kind.verbs:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if kind.measured:
+            return self._routes.measured(call, verb)
         if verb == "get":
             return get(call, self._reader)
         if verb == "list":

@@ -54,6 +54,11 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
     help="Issuer named in tokens.",
 )
 @click.option("--service-cluster-ip-range", default="10.96.0.0/12", show_default=True, help="Addresses for services.")
+@click.option("--kubelet-client-certificate", type=_FILE, help="Certificate shown to the nodes' agents, PEM.")
+@click.option("--kubelet-client-key", type=_FILE, help="Its key, PEM.")
+@click.option(
+    "--kubelet-certificate-authority", type=_FILE, help="CA of the agents' certificates, PEM; unchecked without."
+)
 @click.option("--authorization-mode", default="RBAC", show_default=True, help="RBAC, AlwaysAllow or AlwaysDeny.")
 @click.option(
     "--max-request-bytes",
@@ -66,10 +71,13 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
 def apiserver(check: bool, **options: Any) -> None:
     """Serve the API."""
     from arktos.apiserver.inputs import Unusable, problems
+    from arktos.apiserver.kubelets import KubeletOptions
     from arktos.apiserver.options import Options
     from arktos.store.faults import StoreFault
 
-    wanted = Options(**options)
+    flags = ("client_certificate", "client_key", "certificate_authority")
+    kubelet = KubeletOptions(*(options.pop(f"kubelet_{flag}") for flag in flags))
+    wanted = Options(**options, kubelet=kubelet)
     if check:
         found = list(problems(wanted))
         for problem in found:
