@@ -101,16 +101,34 @@ def apiserver(check: bool, **options: Any) -> None:
 @click.option(
     "--health-port", type=click.IntRange(0, 65535), default=10257, show_default=True, help="Its port; 0 takes any."
 )
-def controllers(kubeconfig: Path, names: str, health_address: str, health_port: int) -> None:
+@click.option("--cluster-cidr", default="10.244.0.0/16", show_default=True, help="Range of all pod addresses.")
+@click.option(
+    "--node-cidr-mask-size",
+    type=click.IntRange(8, 128),
+    default=24,
+    show_default=True,
+    help="Prefix length of the block that each node gets of it.",
+)
+def controllers(
+    kubeconfig: Path, names: str, health_address: str, health_port: int, cluster_cidr: str, node_cidr_mask_size: int
+) -> None:
     """Run control loops, beside others of their kind if there are any."""
     from arktos.client.kubeconfig import ConfigError
+    from arktos.controllers.context import Settings
+    from arktos.controllers.nodeipam.ranges import Ranges
     from arktos.controllers.process import run, select
+
+    try:
+        Ranges(cluster_cidr, node_cidr_mask_size)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--cluster-cidr") from error
+    settings = Settings(cluster_cidr, node_cidr_mask_size)
 
     try:
         chosen = select(names)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--controllers") from error
-    _run("controllers", run(kubeconfig, chosen, health_address, health_port), (ConfigError, OSError))
+    _run("controllers", run(kubeconfig, chosen, health_address, health_port, settings), (ConfigError, OSError))
 
 
 @click.command()

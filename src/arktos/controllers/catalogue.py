@@ -13,6 +13,10 @@ CONTROLLERS: dict[str, str] = {
     "garbagecollector": "arktos.controllers.garbagecollector",
     "nodelifecycle": "arktos.controllers.nodelifecycle",
     "podgc": "arktos.controllers.podgc",
+    "endpointslice": "arktos.controllers.endpointslice",
+    "endpointslicemirroring": "arktos.controllers.endpointslice.mirroring",
+    "endpoints": "arktos.controllers.endpoints",
+    "nodeipam": "arktos.controllers.nodeipam",
 }
 """Name -> the module whose `build(context)` makes its `Unit`."""
 

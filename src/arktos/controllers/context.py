@@ -16,10 +16,13 @@ from arktos.model.kinds import Kind, Scope
 FULL = frozenset(
     {
         "deployments.apps",
+        "endpoints",
+        "endpointslices.discovery.k8s.io",
         "namespaces",
         "nodes",
         "pods",
         "replicasets.apps",
+        "services",
         "tenants",
     }
 )
@@ -31,6 +34,15 @@ _CONTENT_VERBS = frozenset({"list", "watch", "delete"})
 def by_tenant(cached: Cached) -> Iterable[str]:
     """Index values: the tenant."""
     return (cached.tenant,)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the process was told about the cluster: `cluster_cidr` is the range of all pod addresses, of which each node
+    gets a block of prefix length `node_cidr_mask_size`."""
+
+    cluster_cidr: str = "10.244.0.0/16"
+    node_cidr_mask_size: int = 24
 
 
 @dataclass(slots=True)
@@ -59,8 +71,15 @@ async def _forever(task: Callable[[], Awaitable[None]]) -> None:
 class Context:
     """Shared by all controllers of a process. `wall` is seconds since the epoch."""
 
-    def __init__(self, client: Client, metrics: Metrics | None = None, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        client: Client,
+        metrics: Metrics | None = None,
+        wall: Callable[[], float] = time.time,
+        settings: Settings | None = None,
+    ) -> None:
         self.client = client
+        self.settings = settings or Settings()
         self.metrics = metrics or Metrics()
         self.wall = wall
         self.informers = Informers(client)

@@ -15,14 +15,16 @@ from arktos.controllers.catalogue import CONTROLLERS, select
 
 if TYPE_CHECKING:
     from arktos.client import Client
-    from arktos.controllers.context import Context, Unit
+    from arktos.controllers.context import Context, Settings, Unit
 
 __all__ = ["run", "select"]
 
 _PROBE_SECONDS = 0.05
 
 
-async def run(kubeconfig: Path, names: Sequence[str], health_address: str, health_port: int) -> None:
+async def run(
+    kubeconfig: Path, names: Sequence[str], health_address: str, health_port: int, settings: Settings | None = None
+) -> None:
     """Runs controllers until SIGTERM or SIGINT; leases are given up on the way out. ConfigError for a kubeconfig that
     cannot be used, OSError for a health port that cannot be had."""
     from arktos.client import Client
@@ -34,7 +36,7 @@ async def run(kubeconfig: Path, names: Sequence[str], health_address: str, healt
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with Client.from_kubeconfig(kubeconfig, user_agent="arktos-controllers") as client:
-        context = Context(client)
+        context = Context(client, settings=settings)
         units: dict[str, Unit] = {name: importlib.import_module(CONTROLLERS[name]).build(context) for name in names}
         ready = {"informers": context.unsynced}
         async with HealthServer(health_address, health_port, ready=ready, metrics=context.metrics.render):
