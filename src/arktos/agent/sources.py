@@ -3,30 +3,32 @@
 Config maps and secrets are watched one by one, by name, for as long as a pod of this node refers to them: a node may
 read no others. Services are watched by namespace. The rest is read when asked for. While a watch has no state yet, or
 none is held, a read goes to the API server; so the first read of a pod that has just come is never older than the pod.
+Every read may raise ApiError or ConnectionFailed.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from arktos.agent.spec.env import EnvironmentSources, references
-from arktos.agent.spec.facts import ConfigError, all_containers
+from arktos.agent.spec.facts import all_containers
 from arktos.agent.spec.volume_sources import volume_sources
-from arktos.client import Client, ConnectionFailed, Informer
+from arktos.client import Client, Informer
 from arktos.client.cached import Cached
 from arktos.model import registry
-from arktos.model.kinds import Obj
-from arktos.model.status import ApiError, NotFound
+from arktos.model.kinds import SYSTEM_TENANT, Obj
+from arktos.model.status import NotFound
 
 _CONFIG_MAPS, _SECRETS, _SERVICES = "configmaps", "secrets", "services"
+_RUNTIME_CLASSES = "runtimeclasses.node.k8s.io"
 
 Reference = tuple[str, str, str, str]
 """(resource, tenant, namespace, name); the name is "" for all of a namespace."""
 
-
-class SourceError(Exception):
-    """The API server did not say whether something exists, or what it is: unreachable, or it refuses."""
+Files = Mapping[tuple[str, str], str]
+"""Environment files by volume and path."""
+FileReader = Callable[[Obj, Collection[tuple[str, str]]], Awaitable[Files]]
 
 
 def pod_references(pod: Obj) -> set[Reference]:
@@ -57,6 +59,7 @@ class Sources:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._files: FileReader = _no_files
         self._held: dict[str, set[Reference]] = {}
         self._watches: dict[Reference, Informer] = {}
         self._users: dict[Reference, set[str]] = {}
@@ -80,6 +83,10 @@ class Sources:
         """`listener(uid)` for every pod that refers to a config map or a secret that came, changed or went."""
         self._listeners.append(listener)
 
+    def read_files_with(self, reader: FileReader) -> None:
+        """`reader` gives those of a pod's environment files (volume and path) that exist. It may raise ConfigError."""
+        self._files = reader
+
     def hold(self, pod: Obj) -> None:
         """Watches what a pod refers to, from now on. Idempotent; a changed pod changes what is held."""
         uid, after = pod["metadata"]["uid"], pod_references(pod)
@@ -99,80 +106,71 @@ class Sources:
             self._let_go(reference, uid)
 
     async def config_map(self, tenant: str, namespace: str, name: str) -> Obj | None:
-        """None if there is none. Raises SourceError."""
+        """None if there is none."""
         return await self._get(_CONFIG_MAPS, tenant, namespace, name)
 
     async def secret(self, tenant: str, namespace: str, name: str) -> Obj | None:
-        """None if there is none. Raises SourceError."""
+        """None if there is none."""
         return await self._get(_SECRETS, tenant, namespace, name)
 
-    async def runtime_class(self, tenant: str, name: str) -> Obj | None:
-        """None if there is none. Raises SourceError."""
-        return await self.read("runtimeclasses.node.k8s.io", tenant, "", name)
+    async def pull_secrets(self, pod: Obj) -> list[Obj]:
+        """The secrets for pulling images that a pod names, in its order, without those that do not exist."""
+        meta = pod["metadata"]
+        tenant, namespace = meta.get("tenant", ""), meta.get("namespace", "")
+        names = [each.get("name", "") for each in pod["spec"].get("imagePullSecrets") or ()]
+        found = [await self.secret(tenant, namespace, name) for name in names if name]
+        return [each for each in found if each is not None]
 
-    async def service_account(self, tenant: str, namespace: str, name: str) -> Obj | None:
-        """None if there is none. Raises SourceError."""
-        return await self.read("serviceaccounts", tenant, namespace, name)
+    async def runtime_handler(self, pod: Obj) -> str:
+        """The handler of a pod's RuntimeClass, its tenant's own or else the operators'; "" if it names none. Raises
+        NotFound."""
+        name, tenant = pod["spec"].get("runtimeClassName"), pod["metadata"].get("tenant", "")
+        if not name:
+            return ""
+        found = await self.read(_RUNTIME_CLASSES, tenant, "", name)
+        if found is None:
+            found = await self._client.get(registry.by_resource(_RUNTIME_CLASSES), name, tenant=SYSTEM_TENANT)
+        return str(found.get("handler", ""))
+
+    async def environment(self, pod: Obj, container: Obj, ips: Sequence[str]) -> EnvironmentSources:
+        """What the environment of a container is made from. Raises ConfigError for an environment file that cannot be
+        read."""
+        meta, named = pod["metadata"], references(container)
+        tenant, namespace = meta.get("tenant", ""), meta.get("namespace", "")
+        config_maps = {name: await self.config_map(tenant, namespace, name) for name in named.config_maps}
+        secrets = {name: await self.secret(tenant, namespace, name) for name in named.secrets}
+        return EnvironmentSources(
+            {name: found for name, found in config_maps.items() if found is not None},
+            {name: found for name, found in secrets.items() if found is not None},
+            await self._services(pod),
+            tuple(ips),
+            await self._files(pod, named.files) if named.files else {},
+        )
 
     async def read(self, resource: str, tenant: str, namespace: str, name: str) -> Obj | None:
-        """Any object as it is now, None if there is none. Raises SourceError."""
+        """Any object as it is now, None if there is none."""
         try:
             return await self._client.get(registry.by_resource(resource), name, tenant=tenant, namespace=namespace)
         except NotFound:
             return None
-        except (ApiError, ConnectionFailed) as error:
-            raise SourceError(f"failed to read {resource} {namespace}/{name}: {error}") from error
-
-    async def environment_sources(
-        self,
-        pod: Obj,
-        container: Obj,
-        *,
-        pod_ips: tuple[str, ...] = (),
-        files: Mapping[tuple[str, str], str] | None = None,
-    ) -> EnvironmentSources:
-        """What the environment of a container is made from. `files` are those of `Volumes.environment_files`. Raises
-        ConfigError if some of it cannot be read now."""
-        meta, named = pod["metadata"], references(container)
-        tenant, namespace = meta.get("tenant", ""), meta.get("namespace", "")
-        try:
-            config_maps = {name: await self.config_map(tenant, namespace, name) for name in named.config_maps}
-            secrets = {name: await self.secret(tenant, namespace, name) for name in named.secrets}
-            services = await self._services(pod)
-        except SourceError as error:
-            raise ConfigError(str(error)) from error
-        return EnvironmentSources(
-            {name: found for name, found in config_maps.items() if found is not None},
-            {name: found for name, found in secrets.items() if found is not None},
-            services,
-            pod_ips,
-            files or {},
-        )
 
     async def _services(self, pod: Obj) -> list[Obj]:
-        tenant, found = pod["metadata"].get("tenant", ""), []
-        for reference in pod_references(pod):
-            if reference[0] != _SERVICES:
-                continue
-            if reference[3]:
-                master = await self._get(_SERVICES, tenant, reference[2], reference[3])
-                found += [master] if master is not None else []
+        tenant = pod["metadata"].get("tenant", "")
+        found: list[Obj] = []
+        for reference in sorted(pod_references(pod)):
+            resource, _, namespace, name = reference
+            if resource != _SERVICES:
                 continue
             informer = self._watches.get(reference)
-            if informer is not None and informer.synced.is_set():
+            if name:
+                one = await self._get(_SERVICES, tenant, namespace, name)
+                found += [one] if one is not None else []
+            elif informer is not None and informer.synced.is_set():
                 found += [cached.obj() for cached in informer.items()]
             else:
-                found += await self._list_services(tenant, reference[2])
+                kind = registry.by_resource(_SERVICES)
+                found += (await self._client.list(kind, tenant=tenant, namespace=namespace)).items
         return found
-
-    async def _list_services(self, tenant: str, namespace: str) -> list[Obj]:
-        try:
-            kind = registry.by_resource(_SERVICES)
-            return (await self._client.list(kind, tenant=tenant, namespace=namespace)).items
-        except (ApiError, ConnectionFailed) as error:
-            raise SourceError(
-                f"services have not yet been read at least once, cannot construct envvars: {error}"
-            ) from error
 
     async def _get(self, resource: str, tenant: str, namespace: str, name: str) -> Obj | None:
         informer = self._watches.get((resource, tenant, namespace, name))
@@ -214,3 +212,7 @@ class Sources:
             task = self._tasks.pop(reference, None)
             if task is not None:
                 task.cancel()
+
+
+async def _no_files(pod: Obj, named: Collection[tuple[str, str]]) -> Files:
+    return {}

@@ -15,7 +15,7 @@ class Reader(Protocol):
     """Reads objects as they are now."""
 
     async def read(self, resource: str, tenant: str, namespace: str, name: str) -> Obj | None:
-        """None for what does not exist. Raises SourceError if that cannot be learnt."""
+        """None for what does not exist. Raises ApiError or ConnectionFailed if that cannot be learnt."""
         ...
 
 
@@ -42,7 +42,7 @@ def claim_name(pod: Obj, volume: Obj) -> str:
 
 async def claimed(pod: Obj, volume: Obj, reader: Reader) -> Claimed:
     """What a claim of a pod is bound to. Raises VolumeError until it is bound, and for volumes that are not of this
-    node; SourceError."""
+    node; what the reader raises."""
     meta, name = pod["metadata"], claim_name(pod, volume)
     tenant, namespace = meta.get("tenant", ""), meta.get("namespace", "")
     where = f"error processing PVC {namespace}/{name}"

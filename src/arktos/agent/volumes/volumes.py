@@ -5,15 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from arktos.agent.sources import SourceError, Sources
-from arktos.agent.spec.env import References
-from arktos.agent.spec.facts import NodeFacts
+from arktos.agent.sources import Sources
+from arktos.agent.spec.env import environment
+from arktos.agent.spec.facts import ConfigError, NodeFacts
 from arktos.agent.spec.volume_sources import volume_sources
 from arktos.agent.volumes import atomic, claims, confined, emptydir, hostpath, localdisk, mounting, mounts
 from arktos.agent.volumes.ownership import Ownership, give_to_group, ownership
@@ -28,8 +28,9 @@ from arktos.agent.volumes.volume import (
     mounted_names,
     plugin_of,
 )
-from arktos.client import Client
+from arktos.client import Client, ConnectionFailed
 from arktos.model.kinds import Obj
+from arktos.model.status import ApiError
 from arktos.rpc.protos import cri_pb2 as pb
 from arktos.wire import logs
 
@@ -82,6 +83,7 @@ class Volumes:
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
         sources.on_change(self._changed)
+        sources.read_files_with(self._environment_files)
 
     async def set_up(self, pod: Obj) -> dict[str, MountedVolume]:
         """Makes the volumes that the pod's containers use, by name; brings those up to date that are there. Raises
@@ -114,46 +116,24 @@ class Volumes:
         self._tokens.forget(uid)
 
     async def mounts(
-        self,
-        pod: Obj,
-        container: Obj,
-        volumes: Mapping[str, MountedVolume],
-        environment: Mapping[str, str] | None = None,
+        self, pod: Obj, container: Obj, volumes: Mapping[str, MountedVolume], ips: Sequence[str] = ()
     ) -> list[pb.Mount]:
-        """The mounts of a container; `environment` is for subPathExpr. Raises ConfigError."""
+        """The mounts of a container. `ips` are the pod's, for a subPathExpr that names one. Raises ConfigError, and
+        what reads of the container's environment raise."""
+        variables: dict[str, str] = {}
+        if any(mount.get("subPathExpr") for mount in container.get("volumeMounts") or ()):
+            sources = await self._sources.environment(pod, container, ips)
+            variables = dict(environment(pod, container, sources, self._facts()))
         where = PodDirectory(self._root, pod["metadata"]["uid"])
         return await mounts.container_mounts(
-            where, container, volumes, environment or {}, recursive_read_only=self._recursive_read_only
+            where, container, volumes, variables, recursive_read_only=self._recursive_read_only
         )
 
-    def devices(self, container: Obj, volumes: Mapping[str, MountedVolume]) -> list[pb.Device]:
+    async def devices(self, pod: Obj, container: Obj, volumes: Mapping[str, MountedVolume]) -> list[pb.Device]:
         """The block devices of a container. Raises ConfigError."""
         return mounts.container_devices(container, volumes)
 
-    @staticmethod
-    def extra_groups(volumes: Mapping[str, MountedVolume]) -> list[int]:
-        """The groups that processes need to read the volumes."""
-        return sorted({volume.group for volume in volumes.values() if volume.group is not None})
-
-    async def environment_files(
-        self, named: References, volumes: Mapping[str, MountedVolume]
-    ) -> dict[tuple[str, str], str]:
-        """The environment files that exist of those that a container refers to. Raises VolumeError for one that cannot
-        be read."""
-        found = {}
-        for volume, path in named.files:
-            if volume not in volumes:
-                continue
-            read = partial(confined.read_beneath, volumes[volume].path, path, _LARGEST_ENVIRONMENT_FILE)
-            try:
-                found[volume, path] = (await asyncio.to_thread(read)).decode()
-            except FileNotFoundError:
-                continue
-            except (OSError, ValueError) as error:
-                raise VolumeError(f'environment file "{path}" of volume "{volume}": {error}') from error
-        return found
-
-    async def uids_on_disk(self) -> set[str]:
+    async def uids_on_disk(self) -> list[str]:
         """The pods that have a directory here, known or not."""
         return await asyncio.to_thread(self._list)
 
@@ -235,7 +215,7 @@ class Volumes:
             raise VolumeError(
                 f'MountVolume.SetUp failed for volume "{name}" : {error.message}', error.reason
             ) from error
-        except (OSError, ValueError, SourceError) as error:
+        except (OSError, ValueError, ApiError, ConnectionFailed) as error:
             raise VolumeError(f'MountVolume.SetUp failed for volume "{name}" : {error}') from error
         raise VolumeError(
             f'MountVolume.SetUp failed for volume "{name}" : no volume plugin matched: this node has no plugin {plugin}'
@@ -291,15 +271,30 @@ class Volumes:
         except (OSError, ValueError) as error:
             raise VolumeError(f"the volumes of pod {uid} cannot be removed: {error}", "FailedUnMount") from error
 
-    def _list(self) -> set[str]:
-        found: set[str] = set()
+    async def _environment_files(self, pod: Obj, named: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Only emptyDirs can hold them."""
+        where = PodDirectory(self._root, pod["metadata"]["uid"])
+        found = {}
+        for volume, path in named:
+            try:
+                folder = where.volume("empty-dir", volume)
+                read = partial(confined.read_beneath, folder, path, _LARGEST_ENVIRONMENT_FILE)
+                found[volume, path] = (await asyncio.to_thread(read)).decode()
+            except FileNotFoundError:
+                continue
+            except (OSError, ValueError) as error:
+                raise ConfigError(f'environment file "{path}" of volume "{volume}": {error}') from error
+        return found
+
+    def _list(self) -> list[str]:
+        found: list[str] = []
         try:
             entries = list(self._root.iterdir())
         except FileNotFoundError:
             return found
         for entry in entries:
             try:
-                found.add(checked_segment(entry.name))
+                found.append(checked_segment(entry.name))
             except ValueError:
                 continue
         return found
