@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import ssl
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from arktos.apiserver.call import Call
 from arktos.apiserver.destinations import pod_address, split_name
@@ -193,9 +193,4 @@ def relocated(location: str, base: str, authority: str) -> str:
     found = urlsplit(location)
     if found.netloc not in ("", authority) or not found.path.startswith("/"):
         return location
-    return (
-        base
-        + found.path
-        + (f"?{found.query}" if found.query else "")
-        + (f"#{found.fragment}" if found.fragment else "")
-    )
+    return base + urlunsplit(("", "", found.path, found.query, found.fragment))
