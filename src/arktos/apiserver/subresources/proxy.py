@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import ssl
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from arktos.apiserver.call import Call
 from arktos.apiserver.destinations import pod_address, split_name
