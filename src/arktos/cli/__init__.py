@@ -23,6 +23,7 @@ _COMMANDS = {
     "apiserver": ("arktos.cli.servers", "apiserver"),
     "controllers": ("arktos.cli.servers", "controllers"),
     "scheduler": ("arktos.cli.servers", "scheduler"),
+    "network": ("arktos.cli.network", "network"),
 }
 """Name: module, attribute. `--help` imports them all; a command imports its own."""
 

@@ -227,6 +227,11 @@ class Links:
         with _refusals(f"shape {name}"):
             self._ip.tc("replace", "tbf", index, 0x10000, rate=bits_per_second // 8, burst=burst_bytes, latency="25ms")
 
+    def sysctl(self, name: str, value: str) -> str:
+        """Sets `net/ipv4/ip_forward` in the namespace, if it differs, and gives what it was. LinkError where the kernel
+        has no such setting, ENOENT, or does not take the value."""
+        return str(self._ip.inside(lambda: _set_sysctl(name, value)))
+
     def _route(
         self, destination: str, gateway: str, device: str, source: str, protocol: int | None, onlink: bool
     ) -> dict[str, Any]:
@@ -265,9 +270,24 @@ class _Confined:
             lambda: list(method(*positional, **named) or ())
         ).result()
 
+    def inside(self, function: Callable[[], Any]) -> Any:
+        """What a function gives when called in the thread."""
+        return self._thread.submit(function).result()
+
     def close(self) -> None:
         self._thread.submit(self._route.close).result()
         self._thread.shutdown()
+
+
+def _set_sysctl(name: str, value: str) -> str:
+    path = Path("/proc/sys") / name
+    try:
+        before = path.read_text().strip()
+        if before != value:
+            path.write_text(value)
+    except OSError as error:
+        raise LinkError(error.errno, f"cannot set {name} to {value}: {error.strerror}") from error
+    return before
 
 
 def _link(message: Any) -> Link:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from arktos.client import Cached, Client, Informer
 from arktos.client.informer import Handler
 from arktos.model import registry
-from arktos.model.kinds import Kind
+from arktos.model.kinds import SYSTEM_TENANT, Kind
 
 PODS = registry.by_resource("pods")
 NODES = registry.by_resource("nodes")
@@ -29,6 +29,7 @@ SLICES = registry.by_resource("endpointslices.discovery.k8s.io")
 
 LINGER = 30.0
 """Seconds that a tenant's mirrors outlive its last reason: tenants come and go with restarts of their pods."""
+_LOOK = 0.02
 
 
 class TenantMirror:
@@ -91,6 +92,15 @@ class Watches:
         self.local_pods = Informer(client, PODS, field_selector=f"spec.nodeName={node_name}", indexes={"uid": _uid})
         """The pods of this node, of all tenants. Index `uid`."""
         self.nodes = Informer(client, NODES)
+        # The system's only: anybody may call a service of theirs kubernetes.
+        self.api_servers = Informer(
+            client,
+            SLICES,
+            tenant=SYSTEM_TENANT,
+            namespace="default",
+            label_selector="kubernetes.io/service-name=kubernetes",
+        )
+        """The endpointslices that say where API servers are."""
         self.pods = TenantMirror(PODS)
         """All pods, wherever they are, of the tenants that have one here."""
         self.services = TenantMirror(SERVICES)
@@ -119,13 +129,22 @@ class Watches:
             return "the pods of this node"
         if not self.nodes.synced.is_set():
             return "the nodes"
+        if not self.api_servers.synced.is_set():
+            return "the API servers"
         waiting = [tenant for tenant in self._present if not self.pods.synced(tenant)]
         return f"the pods of tenant {waiting[0]}" if waiting else ""
+
+    async def synced(self) -> None:
+        """Returns when all is known once."""
+        for informer in (self.local_pods, self.nodes, self.api_servers):
+            await informer.synced.wait()
+        while self.unsynced():
+            await asyncio.sleep(_LOOK)
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for informer in (self.local_pods, self.nodes, self._exposed):
+            for informer in (self.local_pods, self.nodes, self.api_servers, self._exposed):
                 group.create_task(informer.run(), name=f"watch-{informer.kind.resource}")
             while True:
                 wait = self._adjust(group)
