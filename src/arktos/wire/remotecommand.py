@@ -26,7 +26,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -35,6 +35,7 @@ from arktos.wire import json
 from arktos.wire.http import Request, Upgrade
 from arktos.wire.spdy import PROTOCOL
 from arktos.wire.spdy_connection import SpdyConnection, SpdyStream, StreamReset
+from arktos.wire.tunnel import attend
 
 log = logging.getLogger("arktos.wire")
 
@@ -48,7 +49,6 @@ _STREAMS_WITHIN = 30.0
 """Seconds for a client to open the streams of a command, or the second of a pair."""
 _MAX_PAIRS = 512
 _PIECE = 64 * 1024
-_running: set[asyncio.Task[None]] = set()
 
 
 class CommandFailed(Exception):
@@ -155,7 +155,7 @@ def serve_command(request: Request, command: Command, wanted: Wanted) -> Upgrade
         streams = _Arriving(wanted.streams(protocol))
         connection = SpdyConnection(client=False, on_stream=streams.arrived)
         connection.adopt(cast(asyncio.Transport, transport), leftover)
-        _run(_command(connection, streams, command, wanted, protocol))
+        attend(_command(connection, streams, command, wanted, protocol))
 
     return Upgrade(take, (("Upgrade", PROTOCOL), (VERSION_HEADER, protocol)))
 
@@ -168,7 +168,7 @@ def serve_port_forward(request: Request, dial: Dial) -> Upgrade:
     def take(transport: object, leftover: bytes) -> None:
         forwarder = _Forwarder(dial)
         forwarder.connection.adopt(cast(asyncio.Transport, transport), leftover)
-        _run(forwarder.run())
+        attend(forwarder.run())
 
     return Upgrade(take, (("Upgrade", PROTOCOL), (VERSION_HEADER, protocol)))
 
@@ -176,19 +176,6 @@ def serve_port_forward(request: Request, dial: Dial) -> Upgrade:
 def _check_upgrade(request: Request) -> None:
     if request.headers.get("upgrade", "").lower() != PROTOCOL.lower():
         raise BadRequest(f"Upgrade request required: {PROTOCOL}")
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    """The connection's own task: it ends with the connection."""
-    task = asyncio.get_running_loop().create_task(work)
-    _running.add(task)
-    task.add_done_callback(_ended)
-
-
-def _ended(task: asyncio.Task[None]) -> None:
-    _running.discard(task)
-    if not task.cancelled() and task.exception() is not None:
-        log.error("a stream's server failed", exc_info=task.exception())
 
 
 class _Arriving:

@@ -71,6 +71,11 @@ class SpdyStream:
             self._connection._send(self.number, data[at : at + _PIECE] if len(data) > _PIECE else data, False)
             await self._connection._drain()
 
+    def write_nowait(self, data: bytes) -> None:
+        """Sends without waiting; look at the connection's `congested`. Dropped after the end."""
+        if self._error is None:
+            self._connection._send(self.number, data, False)
+
     def close(self) -> None:
         """Says that no more will be sent. Idempotent, never fails."""
         if not self._closed:
@@ -136,6 +141,14 @@ class SpdyConnection:
     @property
     def closed(self) -> bool:
         return self._gone.done()
+
+    @property
+    def congested(self) -> bool:
+        return self._link.congested
+
+    def when_room(self, call: Callable[[], None]) -> None:
+        """Calls this each time that a congested connection has room again."""
+        self._link.on_room = call
 
     async def close(self, linger: float = 5.0) -> None:
         """Says goodbye and ends the connection once all is sent, in `linger` seconds at most."""

@@ -6,11 +6,15 @@ Every link holds its peer back when the other side is slow: no byte is read that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import cast
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
+
+log = logging.getLogger("arktos.wire")
 
 _HIGH_WATER = 512 * 1024
 """Bytes waiting to be sent at which a link is congested."""
+_attended: set[asyncio.Task[None]] = set()
 
 
 class Link(asyncio.Protocol):
@@ -170,3 +174,18 @@ def _carry(source: Link, sink: Link) -> None:
 
     source.receive = receive
     sink.on_room = source.go_on
+
+
+def attend(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Runs what a connection that has left HTTP takes for as long as it lasts. The task must end with its connection;
+    what it fails of is logged."""
+    task = asyncio.get_running_loop().create_task(work)
+    _attended.add(task)
+    task.add_done_callback(_ended)
+    return task
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    _attended.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        log.error("the server of a connection failed", exc_info=task.exception())
