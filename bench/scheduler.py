@@ -156,6 +156,7 @@ async def _create(client: Client, count: int, spec: dict[str, Any]) -> None:
     async def make_node(number: int) -> None:
         wanted = node(number)
         made = await client.create(nodes, wanted)
+        made = await client.update(nodes, {**made, "spec": {}})  # off with the taint of new nodes
         await client.update(nodes, {**made, "status": wanted["status"]}, subresource="status")
 
     await in_parallel(list(range(API_NODES)), make_node)

@@ -63,14 +63,20 @@ class Documents:
         elif path == "/metrics":
             body, content_type = self._metrics.render(accept)
             answered = Response(200, body, content_type)
-        elif path == "/cacerts" and self._root_ca:
-            answered = Response(200, self._root_ca, "application/x-pem-file")
-        elif path == "/openid/v1/jwks":
-            answered = Response(200, dumps(self._issuer.jwks()), "application/jwk-set+json")
-        elif path == "/.well-known/openid-configuration":
-            answered = Response(200, dumps(self._issuer.configuration()))
         elif path == "/":
             answered = Response(200, dumps({"paths": _PATHS}))
+        else:
+            answered = self._trust(path)
         if answered is None:
             raise NotFound("the server could not find the requested resource")
         return answered
+
+    def _trust(self, path: str) -> Response | None:
+        """What others need to trust this server, and the tokens that it signs."""
+        if path == "/cacerts" and self._root_ca:
+            return Response(200, self._root_ca, "application/x-pem-file")
+        if path == "/openid/v1/jwks":
+            return Response(200, dumps(self._issuer.jwks()), "application/jwk-set+json")
+        if path == "/.well-known/openid-configuration":
+            return Response(200, dumps(self._issuer.configuration()))
+        return None

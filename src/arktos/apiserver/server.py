@@ -11,16 +11,24 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from arktos.apiserver import admission_certificates, admission_serviceaccount, builtin_roles, escalation, foundation
+from arktos.apiserver import (
+    admission_certificates,
+    admission_pods,
+    admission_serviceaccount,
+    builtin_roles,
+    escalation,
+    foundation,
+)
 from arktos.apiserver.admission import Admission, Attempt, Effects
+from arktos.apiserver.admission_podsecurity import PodSecurity
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.health import Health
 from arktos.apiserver.inputs import Inputs, Unusable, read
-from arktos.apiserver.kubernetes_service import KubernetesService, advertised
 from arktos.apiserver.kubelets import Kubelets
+from arktos.apiserver.kubernetes_service import KubernetesService, advertised
 from arktos.apiserver.lifecycle import Lifecycle
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
@@ -154,6 +162,7 @@ def store_gauges(store: EmbeddedStore) -> Iterable[tuple[str, str, dict[str, str
 def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Options) -> Admission:
     """The steps that a write goes through, by resource."""
     lifecycle = Lifecycle(store)
+    priorities, security = admission_pods.Priorities(store), PodSecurity(store)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
 
     def accounts(attempt: Attempt, effects: Effects) -> None:
@@ -173,7 +182,8 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "*": [lifecycle.parents],
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
-            "pods": [accounts],
+            "pods": [accounts, admission_pods.tolerate, priorities.step, security.step],
+            "nodes": [admission_pods.taint],
             "services": [services.step],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},

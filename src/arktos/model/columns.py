@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from arktos.model import (
     columns_arktos,
-    columns_certificates,
     columns_core,
     columns_metrics,
     columns_network,
@@ -30,7 +29,6 @@ PRINTERS: dict[str, Printer] = {
     **columns_network.PRINTERS,
     **columns_storage.PRINTERS,
     **columns_policy.PRINTERS,
-    **columns_certificates.PRINTERS,
     **columns_arktos.PRINTERS,
     **columns_metrics.PRINTERS,
 }
