@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from arktos.agent.pods import conditions, podspec
 from arktos.agent.pods.conditions import Verdict
 from arktos.agent.pods.container_status import Views, statuses
 from arktos.agent.pods.observed import State
 from arktos.agent.pods.podspec import Role
-from arktos.agent.pods.table import FINISHED
+from arktos.agent.pods.table import FINISHED, PodRecord
+from arktos.agent.pods.workload import Ended
 from arktos.agent.spec.facts import is_host_network, is_sidecar
 from arktos.model import dates
 from arktos.model.kinds import Obj
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """Why a pod is stopped for good, as its status says: `reason` and `message` of a pod that fails by decree
-    (DeadlineExceeded, Evicted, a rejection); empty of one that is deleted or has run to its end."""
-
-    reason: str = ""
-    message: str = ""
-    phase: str = ""
-    disruption: str = ""
+def merged(record: PodRecord) -> Obj:
+    """A pod with the status that it has as far as this agent knows: the API's, with what this agent has written over
+    it, sent or not."""
+    told, own = record.pod.get("status") or {}, record.status
+    if not own:
+        return record.pod
+    mine = own.get("conditions") or []
+    types = {each["type"] for each in mine}
+    others = [each for each in told.get("conditions") or () if each.get("type") not in types]
+    return {**record.pod, "status": {**told, **own, "conditions": [*mine, *others]}}
 
 
 def pod_status(
@@ -32,7 +33,7 @@ def pod_status(
     *,
     host_ips: Sequence[str],
     now: float,
-    ending: Ending | None = None,
+    ended: Ended | None = None,
     resizing: Sequence[tuple[str, Verdict]] = (),
 ) -> Obj:
     """The status; `now` in seconds after the epoch dates what changed. `resizing` are conditions of a resize under
@@ -41,13 +42,13 @@ def pod_status(
     before = pod.get("status") or {}
     inits, regulars = statuses(views, Role.INIT), statuses(views, Role.REGULAR)
     ephemerals = statuses(views, Role.EPHEMERAL)
-    phase = _phase(views, inits, regulars, before, ending)
+    phase = _phase(views, inits, regulars, before, ended)
     sandbox = views.observed.sandbox
     ips = _pod_ips(views, before, host_ips, phase)
     stamp = dates.rfc3339(dates.from_unix(now))
     status: Obj = {
         "phase": phase,
-        "conditions": _conditions(views, phase, inits, regulars, sandbox is not None and sandbox.ready, stamp, ending),
+        "conditions": _conditions(views, phase, inits, regulars, sandbox is not None and sandbox.ready, stamp, ended),
         "startTime": before.get("startTime") or stamp,
     }
     generation = pod["metadata"].get("generation")
@@ -56,7 +57,7 @@ def pod_status(
     earlier = before.get("conditions") or ()
     for kind, verdict in resizing:
         status["conditions"].append(conditions.condition(kind, verdict, earlier, stamp, generation or 0))
-    _say_why(status, before, ending)
+    _say_why(status, before, ended)
     if host_ips:
         status["hostIP"], status["hostIPs"] = host_ips[0], [{"ip": ip} for ip in host_ips]
     if ips:
@@ -69,22 +70,22 @@ def pod_status(
     return status
 
 
-def rejected(pod: Obj, ending: Ending, now: float) -> Obj:
+def rejected(pod: Obj, ended: Ended, now: float) -> Obj:
     """The status of a pod that this node does not take."""
     before = pod.get("status") or {}
     stamp = dates.rfc3339(dates.from_unix(now))
     return {
         "phase": "Failed",
-        "reason": ending.reason,
-        "message": ending.message,
+        "reason": ended.reason,
+        "message": ended.message,
         "startTime": before.get("startTime") or stamp,
         "conditions": [],
     }
 
 
-def _say_why(status: Obj, before: Obj, ending: Ending | None) -> None:
-    if ending is not None and ending.reason:
-        status["reason"], status["message"] = ending.reason, ending.message
+def _say_why(status: Obj, before: Obj, ended: Ended | None) -> None:
+    if ended is not None and ended.reason:
+        status["reason"], status["message"] = ended.reason, ended.message
     elif before.get("phase") in FINISHED:
         for field in ("reason", "message"):
             if before.get(field):
@@ -110,7 +111,7 @@ def _conditions(
     regulars: Sequence[Obj],
     sandbox_ready: bool,
     stamp: str,
-    ending: Ending | None,
+    ended: Ended | None,
 ) -> list[Obj]:
     pod = views.pod
     earlier = (pod.get("status") or {}).get("conditions") or ()
@@ -123,19 +124,19 @@ def _conditions(
         conditions.CONTAINERS_READY: ready,
         conditions.SCHEDULED: ("True", "", ""),
     }
-    if ending is not None and ending.disruption:
-        verdicts[conditions.DISRUPTION_TARGET] = ("True", ending.disruption, ending.message)
+    if ended is not None and ended.disruption:
+        verdicts[conditions.DISRUPTION_TARGET] = ("True", ended.disruption, ended.message)
     generation = pod["metadata"].get("generation") or 0
     return [conditions.condition(kind, verdict, earlier, stamp, generation) for kind, verdict in verdicts.items()]
 
 
-def _phase(views: Views, inits: Sequence[Obj], regulars: Sequence[Obj], before: Obj, ending: Ending | None) -> str:
+def _phase(views: Views, inits: Sequence[Obj], regulars: Sequence[Obj], before: Obj, ended: Ended | None) -> str:
     """A pod that reached its end stays there; and it has not reached it while anything of it runs."""
     if before.get("phase") in FINISHED:
         return str(before["phase"])
-    computed = phase(views.pod, inits, regulars, terminal=ending is not None)
-    if ending is not None and ending.phase:
-        computed = ending.phase
+    computed = phase(views.pod, inits, regulars, terminal=ended is not None)
+    if ended is not None and ended.phase:
+        computed = ended.phase
     if computed not in FINISHED:
         return computed
     if any(each.state is State.RUNNING for each in views.observed.containers):

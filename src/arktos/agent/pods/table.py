@@ -25,7 +25,8 @@ class PodRecord:
     `pod` is the newest object from the API server, with the status that it had there: replaced as a whole, never
     changed. `status` is the status that this agent gives it ({} before the first look). `observed` is what the runtime
     named `runtime` has of it. `terminating` is true from the moment at which it is being stopped for good, for whatever
-    reason; `finished` once nothing of it runs or will run.
+    reason; `finished` once nothing of it runs or will run. `admitted` once this node has taken it: only then does it
+    count for what the node has left.
     """
 
     pod: Obj
@@ -34,6 +35,7 @@ class PodRecord:
     status: Obj = field(default_factory=dict)
     terminating: bool = False
     finished: bool = False
+    admitted: bool = False
 
     @property
     def uid(self) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from arktos.agent.pods.table import PodRecord
+from arktos.model.kinds import Obj
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,16 @@ class Outcome:
     deleted: bool = False
 
 
-HAPPY = Outcome()
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Why a pod is stopped for good. All are empty for one that is deleted or has run to its end; of one that fails by
+    decree (DeadlineExceeded, Evicted, a rejection) `phase`, `reason` and `message` are what its status says, and
+    `disruption` is the reason of its DisruptionTarget condition, if it gets one."""
+
+    phase: str = ""
+    reason: str = ""
+    message: str = ""
+    disruption: str = ""
 
 
 class Workload(Protocol):
@@ -51,9 +61,10 @@ class Workload(Protocol):
     async def observe(self, record: PodRecord) -> None:
         """Asks the runtime, and writes `record.observed` and `record.runtime`."""
 
-    def status(self, record: PodRecord) -> dict[str, object]:
-        """The pod's status from `record.observed` and what is remembered; pure but for the clock. Lists are complete;
-        the status writer keeps conditions that are others'."""
+    def status(self, record: PodRecord, ended: Ended | None) -> Obj:
+        """The pod's status from `record.observed` and what is remembered; pure but for the clock. `ended` is given from
+        the moment the pod is stopped for good. Lists are complete; the status writer keeps conditions that are
+        others'."""
 
     async def sync(self, record: PodRecord) -> Outcome:
         """Brings the pod a step or many closer to its spec. Does not wait for what takes long and announces itself (an
