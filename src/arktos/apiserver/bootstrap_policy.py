@@ -314,6 +314,7 @@ BINDINGS_IN_SYSTEM = (
     DefaultBinding("cluster-admin", "cluster-admin", (MASTERS,), everywhere=True),
     DefaultBinding("system:monitoring", "system:monitoring", ("system:monitoring",)),
     DefaultBinding("system:node", "system:node", ("system:nodes",), everywhere=True),
+    DefaultBinding("arktos:node-bootstrapper", "system:node-bootstrapper", ("system:bootstrappers",)),
     *(
         DefaultBinding(name, name, users=(user,), everywhere=True)
         for name, user in (

@@ -112,6 +112,9 @@ def control_plane(settings: Settings) -> list[Component]:
         f"--service-account-key-file={layout.token_key}",
         f"--service-cluster-ip-range={settings.service_cluster_ip_range}",
         f"--authorization-mode={settings.authorization_mode}",
+        f"--kubelet-client-certificate={layout.kubelet_client_certificate}",
+        f"--kubelet-client-key={layout.kubelet_client_key}",
+        f"--kubelet-certificate-authority={layout.ca}",
     ]
     if settings.node:
         server.append(f"--advertise-address={settings.node.address}")
@@ -119,8 +122,11 @@ def control_plane(settings: Settings) -> list[Component]:
         server.append(f"--token-auth-file={settings.token_auth_file}")
     found = [Component("apiserver", tuple(server), port)]
     for offset, name in enumerate(("controllers", "scheduler"), start=1):
-        arguments = (name, f"--kubeconfig={layout.component_kubeconfig(name)}", f"--health-port={port + offset}")
-        found.append(Component(name, arguments, port + offset))
+        arguments = [name, f"--kubeconfig={layout.component_kubeconfig(name)}", f"--health-port={port + offset}"]
+        if name == "controllers":
+            arguments += [f"--cluster-signing-cert-file={layout.ca}", f"--cluster-signing-key-file={layout.ca_key}"]
+            arguments += [f"--cluster-cidr={settings.node.cluster_cidr}"] if settings.node else []
+        found.append(Component(name, tuple(arguments), port + offset))
     return found
 
 

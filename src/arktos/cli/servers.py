@@ -59,6 +59,12 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
 @click.option(
     "--kubelet-certificate-authority", type=_FILE, help="CA of the agents' certificates, PEM; unchecked without."
 )
+@click.option(
+    "--kubelet-preferred-address-types",
+    default="InternalIP,Hostname,InternalDNS,ExternalDNS,ExternalIP",
+    show_default=True,
+    help="Types of node addresses to reach agents at, best first.",
+)
 @click.option("--authorization-mode", default="RBAC", show_default=True, help="RBAC, AlwaysAllow or AlwaysDeny.")
 @click.option(
     "--max-request-bytes",
@@ -76,7 +82,10 @@ def apiserver(check: bool, **options: Any) -> None:
     from arktos.store.faults import StoreFault
 
     flags = ("client_certificate", "client_key", "certificate_authority")
-    kubelet = KubeletOptions(*(options.pop(f"kubelet_{flag}") for flag in flags))
+    types = options.pop("kubelet_preferred_address_types").split(",")
+    kubelet = KubeletOptions(
+        *(options.pop(f"kubelet_{flag}") for flag in flags), tuple(filter(None, map(str.strip, types)))
+    )
     wanted = Options(**options, kubelet=kubelet)
     if check:
         found = list(problems(wanted))
@@ -109,8 +118,17 @@ def apiserver(check: bool, **options: Any) -> None:
     show_default=True,
     help="Prefix length of the block that each node gets of it.",
 )
+@click.option("--cluster-signing-cert-file", type=_FILE, help="CA that signs approved certificate requests, PEM.")
+@click.option("--cluster-signing-key-file", type=_FILE, help="Its key, PEM.")
 def controllers(
-    kubeconfig: Path, names: str, health_address: str, health_port: int, cluster_cidr: str, node_cidr_mask_size: int
+    kubeconfig: Path,
+    names: str,
+    health_address: str,
+    health_port: int,
+    cluster_cidr: str,
+    node_cidr_mask_size: int,
+    cluster_signing_cert_file: Path | None,
+    cluster_signing_key_file: Path | None,
 ) -> None:
     """Run control loops, beside others of their kind if there are any."""
     from arktos.client.kubeconfig import ConfigError
@@ -122,13 +140,17 @@ def controllers(
         Ranges(cluster_cidr, node_cidr_mask_size)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--cluster-cidr") from error
-    settings = Settings(cluster_cidr, node_cidr_mask_size)
-
+    signing = (str(file or "") for file in (cluster_signing_cert_file, cluster_signing_key_file))
+    settings = Settings(cluster_cidr, node_cidr_mask_size, *signing)
     try:
         chosen = select(names)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--controllers") from error
-    _run("controllers", run(kubeconfig, chosen, health_address, health_port, settings), (ConfigError, OSError))
+    _run(
+        "controllers",
+        run(kubeconfig, chosen, health_address, health_port, settings),
+        (ConfigError, OSError, ValueError),
+    )
 
 
 @click.command()

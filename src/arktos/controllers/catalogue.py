@@ -13,6 +13,7 @@ CONTROLLERS: dict[str, str] = {
     "garbagecollector": "arktos.controllers.garbagecollector",
     "nodelifecycle": "arktos.controllers.nodelifecycle",
     "podgc": "arktos.controllers.podgc",
+    "certificates": "arktos.controllers.certificates",
     "endpointslice": "arktos.controllers.endpointslice",
     "endpointslicemirroring": "arktos.controllers.endpointslice.mirroring",
     "endpoints": "arktos.controllers.endpoints",

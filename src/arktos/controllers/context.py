@@ -15,6 +15,7 @@ from arktos.model.kinds import Kind, Scope
 
 FULL = frozenset(
     {
+        "certificatesigningrequests.certificates.k8s.io",
         "deployments.apps",
         "endpoints",
         "endpointslices.discovery.k8s.io",
@@ -39,10 +40,13 @@ def by_tenant(cached: Cached) -> Iterable[str]:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the process was told about the cluster: `cluster_cidr` is the range of all pod addresses, of which each node
-    gets a block of prefix length `node_cidr_mask_size`."""
+    gets a block of prefix length `node_cidr_mask_size`. `cluster_signing_*` are the CA's files, "" where somebody
+    else signs certificates."""
 
     cluster_cidr: str = "10.244.0.0/16"
     node_cidr_mask_size: int = 24
+    cluster_signing_cert_file: str = ""
+    cluster_signing_key_file: str = ""
 
 
 @dataclass(slots=True)
