@@ -28,7 +28,7 @@ from arktos.model.status import BadRequest, MethodNotAllowed, NotAcceptable, Not
 from arktos.wire.http import Reply, Request
 from arktos.wire.mediatype import negotiate
 
-PUBLIC = frozenset({"/healthz", "/livez", "/readyz", "/version"})
+PUBLIC = frozenset({"/cacerts", "/healthz", "/livez", "/readyz", "/version"})
 """Paths that need no credential (`system:public-info-viewer` upstream)."""
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
@@ -108,11 +108,13 @@ class Dispatcher:
         if kind is None:
             raise NotFound("the server could not find the requested resource")
         _check_place(kind, info, verb, tenant)
-        accept = negotiate(request.headers.get("accept", ""), kinds=FORMS)
+        connects = info.subresource in kind.subresources and kind.subresources[info.subresource].connects
+        # What is connected to answers in forms of its own.
+        accept = negotiate("" if connects else request.headers.get("accept", ""), kinds=FORMS)
         if accept is None or (accept.as_ and accept.version not in META_VERSIONS):
             raise NotAcceptable("only the following media types are accepted: application/json")
         call = Call(request, info, kind, user, tenant, params, accept, tenant if only_own else "")
-        if verb in _CREATING:
+        if verb in _CREATING or connects:
             call.require = lambda more: self._authorize(asked._replace(verb=more))
         if info.subresource:
             return self._routes.subresource(call, verb)
@@ -131,6 +133,8 @@ class Dispatcher:
     @staticmethod
     def _verb(method: str, info: RequestInfo, params: Params) -> str:
         verb = _VERBS.get(method, "")
+        if method == "OPTIONS" and info.subresource == "proxy":
+            verb = "get"
         if not verb:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         if method == "GET" and not info.subresource and (info.watch or (not info.name and params.flag("watch"))):

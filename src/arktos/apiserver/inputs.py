@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from arktos.apiserver import tokenfile
+from arktos.apiserver import kubelets, tokenfile
 from arktos.apiserver.authz import MODES
 from arktos.apiserver.options import Options
 from arktos.apiserver.serviceips import parse_ranges
@@ -60,6 +60,13 @@ def read(options: Options) -> Inputs:
         tls = server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
     except TlsError as error:
         raise Unusable(f"--tls-cert-file, --tls-private-key-file: {error}; the two must belong together") from error
+    try:
+        kubelets.context(options.kubelet)
+    except OSError as error:
+        flags = "--kubelet-client-certificate, --kubelet-client-key, --kubelet-certificate-authority"
+        raise Unusable(
+            f"{flags}: {error.strerror or error}; they must be PEM files, certificate and key a pair"
+        ) from error
     return Inputs(tls, root)
 
 

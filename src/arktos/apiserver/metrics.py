@@ -16,6 +16,8 @@ from arktos.wire.http import Request
 _BOUNDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
 _LABELS = ("verb", "group", "version", "resource", "subresource")
 _UNKNOWN = ("", "", "", "", "")
+_LONG_RUNNING = frozenset({"watch", "connect"})
+"""Verbs whose duration is their client's choice."""
 
 Gauges = Callable[[], Iterable[tuple[str, str, dict[str, str], float]]]
 """(metric name, help, labels, value): what others know and want shown."""
@@ -46,7 +48,7 @@ class Metrics(Collector):
         mark = request.mark or _UNKNOWN
         key = (mark, status)
         self._requests[key] = self._requests.get(key, 0) + 1
-        if mark[0] == "watch":
+        if mark[0] in _LONG_RUNNING:
             return
         timing = self._seconds.get(mark)
         if timing is None:

@@ -11,6 +11,7 @@ from arktos.apiserver.resource_metrics import ResourceMetrics
 from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.subresources.action import act
 from arktos.apiserver.subresources.binding import bind
+from arktos.apiserver.subresources.connecting import Connections
 from arktos.apiserver.subresources.eviction import evict
 from arktos.apiserver.subresources.review import review
 from arktos.apiserver.subresources.scale import get_scale, patch_scale, update_scale
@@ -48,8 +49,8 @@ _SUBRESOURCES: dict[tuple[str, str], Answer] = {
 
 
 class Routes:
-    """Looks a call's function up. `issuer` signs service-account tokens; `metrics` asks nodes what they use (None: a
-    server without nodes)."""
+    """Looks a call's function up. `issuer` signs service-account tokens; `metrics` asks nodes what they use, and
+    `connections` leads to what runs there (None: a server without nodes)."""
 
     def __init__(
         self,
@@ -58,12 +59,14 @@ class Routes:
         authenticator: Authenticator,
         authorizer: Authorizer,
         metrics: ResourceMetrics | None = None,
+        connections: Connections | None = None,
     ) -> None:
         self._writer = writer
         self._issuer = issuer
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._metrics = metrics
+        self._connections = connections
 
     def measured(self, call: Call, verb: str) -> Awaitable[Reply]:
         """A read of what is measured and not stored."""
@@ -85,6 +88,10 @@ class Routes:
             raise NotFound("the server could not find the requested resource")
         if verb not in declared.verbs:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        if declared.connects:
+            if self._connections is None:
+                raise ServiceUnavailable("this server has no connection to nodes")
+            return self._connections.answer(call)
         if name == "token":
             return request_token(call, self._writer.reader, self._issuer)
         answer = _SUBRESOURCES.get((name, verb))
