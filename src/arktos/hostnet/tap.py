@@ -30,7 +30,7 @@ _ETH_P_ALL = 0x0003
 _NO_CLASS = 0x10000
 _EVERY_FRAME = ("0x0/0x0+0",)
 _DHCP_QUESTIONS = ("0x45/0xff+0", "0x11/0xff+9", "0x43/0xffff+22")
-"""IPv4 without options, UDP, to port 67; what a client asks with options in its IP header may be heard elsewhere, too."""
+"""IPv4 without options, UDP, to port 67. A question with options in its IP header may be heard elsewhere, too."""
 _BEFORE, _REST = 10, 20
 """Priorities of filters: the lower is asked first."""
 

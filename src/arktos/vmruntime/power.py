@@ -162,8 +162,8 @@ class Finding(StrEnum):
 
 
 def finding(power: Power, status: str | None, memory_kept: bool) -> Finding:
-    """What is found of a machine. `status` is QEMU's run state, None without a process; `memory_kept` whether a complete
-    memory file lies beside the disk. Such a file is removed before the guest runs on, so it is never out of date."""
+    """What is found of a machine. `status` is QEMU's run state, None without a process; `memory_kept` whether a
+    complete memory file lies beside the disk. It is removed before the guest runs on, so it is never out of date."""
     if status is None:
         if power in ACTIVE:
             return Finding.SUSPENDED if memory_kept else Finding.GONE
