@@ -81,10 +81,12 @@ def apiserver(check: bool, **options: Any) -> None:
     from arktos.apiserver.options import Options
     from arktos.store.faults import StoreFault
 
-    flags = ("client_certificate", "client_key", "certificate_authority")
     types = options.pop("kubelet_preferred_address_types").split(",")
     kubelet = KubeletOptions(
-        *(options.pop(f"kubelet_{flag}") for flag in flags), tuple(filter(None, map(str.strip, types)))
+        client_certificate=options.pop("kubelet_client_certificate"),
+        client_key=options.pop("kubelet_client_key"),
+        certificate_authority=options.pop("kubelet_certificate_authority"),
+        address_types=tuple(filter(None, map(str.strip, types))),
     )
     wanted = Options(**options, kubelet=kubelet)
     if check:
