@@ -37,6 +37,7 @@ from arktos.apiserver.resource_metrics import NodeUsage, ResourceMetrics
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.serviceips import ServiceAllocation, parse_ranges
 from arktos.apiserver.servicetokens import Issuer
+from arktos.apiserver.subresources.connecting import Connections
 from arktos.apiserver.virtual import RootCertificates, SharedClasses
 from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.writes import Writer, random_suffix
@@ -103,7 +104,14 @@ class ApiServer:
         dispatcher = Dispatcher(
             reader,
             self.watches,
-            Routes(writer, issuer, authenticator, authorizer, ResourceMetrics(reader, self.usage)),
+            Routes(
+                writer,
+                issuer,
+                authenticator,
+                authorizer,
+                ResourceMetrics(reader, self.usage),
+                Connections(reader, self.kubelets),
+            ),
             authenticator,
             authorizer,
             Documents(health, metrics, issuer, inputs.root_ca),
