@@ -24,6 +24,7 @@ _COMMANDS = {
     "controllers": ("arktos.cli.servers", "controllers"),
     "scheduler": ("arktos.cli.servers", "scheduler"),
     "network": ("arktos.cli.network", "network"),
+    "vmruntime": ("arktos.cli.vmruntime", "vmruntime"),
 }
 """Name: module, attribute. `--help` imports them all; a command imports its own."""
 

@@ -146,7 +146,7 @@ def _leased(lease: Lease, *, with_time: bool) -> bytes:
 
 
 def _routes(lease: Lease) -> bytes:
-    """Option 121, only where the gateway is off-link. Clients that take it ignore option 3, so it has the default, too."""
+    """Option 121, only where the gateway is off-link. Who takes it ignores option 3, so it has the default, too."""
     if lease.gateway is None or lease.gateway in lease.address.network:
         return b""
     return b"\x20" + lease.gateway.packed + bytes(4) + b"\x00" + lease.gateway.packed
