@@ -25,6 +25,7 @@ _COMMANDS = {
     "scheduler": ("arktos.cli.servers", "scheduler"),
     "network": ("arktos.cli.network", "network"),
     "vmruntime": ("arktos.cli.vmruntime", "vmruntime"),
+    "agent": ("arktos.cli.agent", "agent"),
 }
 """Name: module, attribute. `--help` imports them all; a command imports its own."""
 

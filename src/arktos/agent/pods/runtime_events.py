@@ -89,8 +89,9 @@ class RuntimeEvents:
         record = self._pods.get(uid)
         if record is None:
             return
-        alive = [*record.observed.running, *(each for each in record.observed.sandboxes if each.ready)]
-        if any(each.id == container_id for each in alive):
+        alive = {each.id for each in record.observed.running}
+        alive |= {each.id for each in record.observed.sandboxes if each.ready}
+        if container_id in alive:
             self._wake(uid)
 
     async def _when_there(self) -> None:

@@ -79,13 +79,13 @@ class PodService:
             self._group = group
             group.create_task(self._informer.run(), name="pod-watch")
             group.create_task(self._writer.run(), name="pod-status")
-            group.create_task(self._keep_looking(), name="pod-relist")
             for runtime in self._parts.runtimes:
                 events = RuntimeEvents(runtime, self.pods, self.wake, self._resumed)
                 group.create_task(events.run(), name=f"events of {runtime.name}")
             await self._informer.synced.wait()
             for cached in self._informer.items():
                 self._take(cached)
+            group.create_task(self._keep_looking(), name="pod-relist")
 
     # the API server's side
 
@@ -183,7 +183,6 @@ class PodService:
         self._relist.set()
 
     async def _keep_looking(self) -> None:
-        await self._informer.synced.wait()
         while True:
             self._relist.clear()
             await self._look_at_everything()
