@@ -134,15 +134,15 @@ class Links:
         self, name: str, peer: str, peer_namespace: str | Path, *, mtu: int, peer_mac: str, master: int = 0
     ) -> None:
         """A veth pair: `name` here, on the bridge whose index is `master`; `peer`, with the MAC address, born in the
-        other namespace. Both are down. EEXIST if either name is taken."""
-        with open(peer_namespace, "rb") as other, _refusals(f"add veth {name} with {peer} in {peer_namespace}"):
+        other namespace. Both are down. EEXIST if either name is taken; netns.NoNamespace."""
+        with netns.opened(peer_namespace) as other, _refusals(f"add veth {name} with {peer} in {peer_namespace}"):
             self._ip.link(
                 "add",
                 ifname=name,
                 kind="veth",
                 mtu=mtu,
                 **({"master": master} if master else {}),
-                peer={"ifname": peer, "mtu": mtu, "address": peer_mac, "net_ns_fd": other.fileno()},
+                peer={"ifname": peer, "mtu": mtu, "address": peer_mac, "net_ns_fd": other},
             )
 
     def port(self, name: str, *, hairpin: bool = False, isolated: bool = False, learning: bool = True) -> None:
@@ -154,9 +154,9 @@ class Links:
 
     def move(self, name: str, namespace: str | Path, new_name: str = "") -> None:
         """Moves a link to another namespace, where it is down and without addresses."""
-        with open(namespace, "rb") as other:
+        with netns.opened(namespace) as other:
             more = {"ifname": new_name} if new_name else {}
-            self.change(name, net_ns_fd=other.fileno(), **more)
+            self.change(name, net_ns_fd=other, **more)
 
     def address(self, name: str, address: str) -> None:
         """Adds `10.0.0.2/24` to a link."""

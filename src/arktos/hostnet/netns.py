@@ -78,7 +78,7 @@ def exists(path: str | Path) -> bool:
 
 def identity(path: str | Path) -> tuple[int, int]:
     """Device and inode, equal for two paths of one namespace. Raises NoNamespace."""
-    with _opened(path) as number:
+    with opened(path) as number:
         status = os.fstat(number)
         return status.st_dev, status.st_ino
 
@@ -98,12 +98,13 @@ def run_in(path: str | Path, function: Callable[[], _T]) -> _T:
 
 def enter(path: str | Path) -> None:
     """Puts the calling thread into the namespace, for good: for threads made for that. Raises NoNamespace."""
-    with _opened(path) as number:
+    with opened(path) as number:
         _check(_libc.setns(number, CLONE_NEWNET), str(path))
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[int]:
+def opened(path: str | Path) -> Iterator[int]:
+    """A file descriptor of the namespace. Raises NoNamespace."""
     try:
         number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -29,7 +29,6 @@ SLICES = registry.by_resource("endpointslices.discovery.k8s.io")
 
 LINGER = 30.0
 """Seconds that a tenant's mirrors outlive its last reason: tenants come and go with restarts of their pods."""
-_LOOK = 0.02
 
 
 class TenantMirror:
@@ -69,6 +68,12 @@ class TenantMirror:
         """Whether the tenant is watched and its first complete state is here."""
         informer = self._informers.get(tenant)
         return informer is not None and informer.synced.is_set()
+
+    async def until_synced(self, tenant: str) -> None:
+        """At once for a tenant that is not watched."""
+        informer = self._informers.get(tenant)
+        if informer is not None:
+            await informer.synced.wait()
 
     def _begin(self, tenant: str, informer: Informer) -> None:
         self._informers[tenant] = informer
@@ -115,6 +120,7 @@ class Watches:
         self._running: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._due: dict[tuple[str, str], float] = {}
         self._changed = asyncio.Event()
+        self._adjusted = asyncio.Event()
         self.local_pods.add_handler(self._count(self._present))
         self._exposed.add_handler(self._count(self._exposing))
 
@@ -129,6 +135,8 @@ class Watches:
             return "the pods of this node"
         if not self.nodes.synced.is_set():
             return "the nodes"
+        if not self._exposed.synced.is_set():
+            return "the services that every node exposes"
         if not self.api_servers.synced.is_set():
             return "the API servers"
         waiting = [tenant for tenant in self._present if not self.pods.synced(tenant)]
@@ -138,8 +146,9 @@ class Watches:
         """Returns when all is known once."""
         for informer in (self.local_pods, self.nodes, self.api_servers):
             await informer.synced.wait()
-        while self.unsynced():
-            await asyncio.sleep(_LOOK)
+        await self._adjusted.wait()
+        for tenant in list(self._present):
+            await self.pods.until_synced(tenant)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -177,6 +186,7 @@ class Watches:
             del self._due[key]
             self._running.pop(key).cancel()
             self._mirror(key[0])._end(key[1])
+        self._adjusted.set()
         return min(self._due.values()) - now if self._due else None
 
     def _begin(self, group: asyncio.TaskGroup, resource: str, tenant: str) -> None:
@@ -193,6 +203,7 @@ class Watches:
             if old is None and new is not None:
                 counter[new.tenant] += 1
                 if counter[new.tenant] == 1:
+                    self._adjusted.clear()
                     self._changed.set()
             elif new is None and old is not None:
                 counter[old.tenant] -= 1

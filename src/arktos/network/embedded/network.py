@@ -58,8 +58,11 @@ class EmbeddedNetwork:
         self._unready = "the network is being restored"
 
     async def start(self) -> None:
-        """Takes up what is there: keeps what is whole, removes what was begun only or has lost its sandbox. `state` must
-        know the other pods by now, or connections to them break for a while. Raises NetworkFailure, OSError."""
+        """Takes up what is there: keeps what is whole, removes what was begun only or has lost its sandbox.
+
+        `state` must know the other pods by now, or connections to them break for a while. Raises NetworkFailure,
+        OSError.
+        """
         self._records = await asyncio.to_thread(Records, self._folder)
         self.plumbing = await asyncio.to_thread(Plumbing, self._network, self._mtu)
         found = await asyncio.to_thread(lambda: list(self._records.read()))
@@ -176,16 +179,20 @@ class EmbeddedNetwork:
 
     async def _make(self, record: Record) -> None:
         await self._write(record)
+        # Rules name links as text, so neither has to wait for the other. Both are waited for, whatever becomes of one.
+        for outcome in await asyncio.gather(self._plumb(record), self.nft.apply(), return_exceptions=True):
+            if outcome is not None:
+                raise outcome
+        complete = msgspec.structs.replace(record, complete=True)
+        await asyncio.to_thread(self._records.write, complete)
+        self.state.records[record.key] = complete
+
+    async def _plumb(self, record: Record) -> None:
         async with self._bridges[bridge_name(record.pod.tenant)]:
-            await asyncio.to_thread(self.plumbing.bridge, record.pod.tenant)
             await asyncio.to_thread(self.plumbing.attach, record)
         ingress, egress = shaping.limits(record.annotations)
         if ingress or egress:
             await asyncio.to_thread(self.plumbing.shape, record, ingress, egress)
-        await self.nft.apply()
-        complete = msgspec.structs.replace(record, complete=True)
-        await asyncio.to_thread(self._records.write, complete)
-        self.state.records[record.key] = complete
 
     async def _remove(self, record: Record) -> None:
         try:

@@ -48,8 +48,9 @@ class Plumbing:
         self._links.remove(name)
 
     def attach(self, record: Record) -> None:
-        """Everything of one interface, from a bridge that is there. Raises LinkError, netns.NoNamespace."""
+        """Everything of one interface, the tenant's bridge too. Raises LinkError, netns.NoNamespace."""
         bridge = bridge_name(record.pod.tenant)
+        index = self.bridge(record.pod.tenant)
         self._links.remove(record.host_ifname)
         self._links.veth(
             record.host_ifname,
@@ -57,7 +58,7 @@ class Plumbing:
             record.netns,
             mtu=self.mtu,
             peer_mac=record.mac,
-            master=self._links.index(bridge),
+            master=index,
         )
         try:
             self._links.port(record.host_ifname, hairpin=True)

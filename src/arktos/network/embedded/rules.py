@@ -198,12 +198,13 @@ add chain inet {TABLE} input {{ type filter hook input priority filter; policy a
 flush chain inet {TABLE} input
 add rule inet {TABLE} input iifname {pods} jump to_node
 add rule inet {TABLE} to_node meta nfproto ipv6 drop
-add rule inet {TABLE} to_node ip daddr {{ 127.0.0.0/8, 169.254.0.0/16 }} counter drop
 add rule inet {TABLE} to_node ct state established,related accept
+add rule inet {TABLE} to_node ip daddr {{ 127.0.0.0/8, 169.254.0.0/16 }} counter drop
 add rule inet {TABLE} to_node icmp type echo-request accept
 add rule inet {TABLE} to_node ip daddr {{ {fixed.cluster_dns}, {fixed.gateway} }} meta l4proto {{ tcp, udp }} \
 th dport 53 accept
-add rule inet {TABLE} to_node ct original ip daddr {fixed.cluster_dns} ct original proto-dst 53 accept
+add rule inet {TABLE} to_node meta l4proto {{ tcp, udp }} ct original ip daddr {fixed.cluster_dns} \
+ct original proto-dst 53 accept
 add rule inet {TABLE} to_node ip daddr . tcp dport @api_servers accept
 add rule inet {TABLE} to_node counter drop
 """

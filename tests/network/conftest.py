@@ -1,0 +1,23 @@
+"""Every test of the network is in a network namespace of its own: no mistake of a test reaches the machine's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from hostnet.private import private_network
+from network.stage import Stage
+
+
+@pytest.fixture(autouse=True)
+def apart() -> Iterator[None]:
+    with private_network():
+        yield
+
+
+@pytest.fixture
+def stage(apart: None) -> Iterator[Stage]:
+    made = Stage()
+    yield made
+    made.close()
