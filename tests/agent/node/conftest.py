@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -209,3 +209,16 @@ class Said:
 @pytest.fixture
 def said() -> Said:
     return Said()
+
+
+async def _until(look: Callable[[], Awaitable[Any]], seconds: float = 60.0) -> Any:
+    async with asyncio.timeout(seconds):
+        while not (found := await look()):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    return found
+
+
+@pytest.fixture(scope="session")
+def until() -> Callable[..., Awaitable[Any]]:
+    """`await until(look)`: the first truthy value that the coroutine function `look` comes to."""
+    return _until
