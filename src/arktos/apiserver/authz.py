@@ -9,6 +9,8 @@
 * A tenant that does not exist has no rights to give, not even to those whose credentials name it, and is refused in the
   same words as every other tenant.
 
+* The agent of a node may touch only what belongs to the pods that are bound to it (`node_rights`), whatever its role.
+
 Nothing is allowed that is not granted. The wall stands in every mode.
 
 Decisions are remembered until a role, a binding or the tenant changes, which the store tells.
@@ -23,6 +25,8 @@ from typing import NamedTuple
 
 from arktos.apiserver.identity import User
 from arktos.apiserver.membership import MASTERS, tenant_groups
+from arktos.apiserver.node_rights import PREFIX as NODE_PREFIX
+from arktos.apiserver.node_rights import NodeRights, node_of
 from arktos.apiserver.policies import TENANTS, Policies
 from arktos.apiserver.policy import Bindings, ClusterPolicy, Grant
 from arktos.apiserver.rbac import EVERYTHING, Rule
@@ -132,6 +136,7 @@ class Authorizer:
         self._decided: dict[str, dict[tuple[object, ...], _Answer]] = {}
         self._count = 0
         self._policies = Policies(store, self._changed)
+        self._nodes = NodeRights(store)
 
     def close(self) -> None:
         """Ends the subscriptions; decisions must not be asked for any more."""
@@ -139,6 +144,10 @@ class Authorizer:
 
     def authorize(self, attrs: Attributes) -> Decision:
         """The decision; about a microsecond when the same was asked before, for an object of any name."""
+        if attrs[0].name.startswith(NODE_PREFIX):
+            reason = self._nodes.decide(node_of(attrs[0]), attrs)
+            if reason:
+                return Decision(False, reason)
         bucket = attrs[0].tenant
         decided = self._decided.get(bucket)
         if decided is None:

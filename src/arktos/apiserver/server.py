@@ -18,6 +18,7 @@ from arktos.apiserver import (
     builtin_roles,
     escalation,
     foundation,
+    node_rights,
 )
 from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.admission_podsecurity import PodSecurity
@@ -191,7 +192,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
             "pods": [accounts, admission_pods.tolerate, priorities.step, security.step],
-            "nodes": [admission_pods.taint],
+            "nodes": [node_rights.own_name, admission_pods.taint],
             "services": [services.step],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
