@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from arktos.agent.node.local_storage import is_limited, violation
 from arktos.agent.node.ranking import (
     Candidate,
-    evicted_status,
     is_critical,
     message,
     most_urgent,
@@ -127,17 +126,6 @@ def test_static_pods_are_critical() -> None:
     made = pod("x")
     made["metadata"]["annotations"] = {"kubernetes.io/config.source": "file"}
     assert is_critical(made)
-
-
-def test_the_status_of_an_evicted_pod() -> None:
-    made = pod("x")
-    made["status"] = {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}]}
-    status = evicted_status(made, "why", "2026-01-01T00:00:00Z")
-    assert (status["phase"], status["reason"], status["message"]) == ("Failed", "Evicted", "why")
-    assert status["podIP"] == "10.0.0.1"
-    assert [c["type"] for c in status["conditions"]] == ["Ready", "DisruptionTarget"]
-    assert status["conditions"][1]["reason"] == "TerminationByKubelet"
-    assert len(evicted_status({**made, "status": status}, "again", "2026")["conditions"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -121,39 +121,6 @@ def interfaces(root: Path = ROOT) -> tuple[str, tuple[Interface, ...]]:
     return default, tuple(found)
 
 
-def disk_usage(path: Path | str) -> tuple[int, int]:
-    """Bytes and inodes that a folder takes up with all that is in it, on its own file system; nothing for what is not
-    there. Files with several names count once."""
-    try:
-        top = os.lstat(path)
-    except OSError:
-        return 0, 0
-    used, seen = top.st_blocks * 512, {top.st_ino}
-    waiting = [os.fspath(path)]
-    while waiting:
-        try:
-            with os.scandir(waiting.pop()) as entries:
-                for entry in entries:
-                    facts = _lstat(entry)
-                    if facts is None or facts.st_dev != top.st_dev or facts.st_ino in seen:
-                        continue
-                    seen.add(facts.st_ino)
-                    used += facts.st_blocks * 512
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
-        except OSError:
-            # It went while we looked.
-            continue
-    return used, len(seen)
-
-
-def _lstat(entry: os.DirEntry[str]) -> os.stat_result | None:
-    try:
-        return entry.stat(follow_symlinks=False)
-    except OSError:
-        return None
-
-
 def _number(path: Path) -> int | None:
     try:
         return int(path.read_text())

@@ -135,21 +135,6 @@ def _rounded(signal: str, amount: int) -> Quantity:
     return shown(signal, amount if RESOURCES[signal] in ("inodes", "pids") else amount // 1024 * 1024)
 
 
-def evicted_status(pod: Obj, text: str, now: str) -> Obj:
-    """The status of a pod that the node ends by its own decision: what kubelet writes (KEP-3329 for the condition)."""
-    before: Obj = pod.get("status") or {}
-    disruption = {
-        "type": "DisruptionTarget",
-        "status": "True",
-        "reason": "TerminationByKubelet",
-        "message": text,
-        "lastProbeTime": None,
-        "lastTransitionTime": now,
-    }
-    others = [c for c in before.get("conditions") or () if c.get("type") != "DisruptionTarget"]
-    return {**before, "phase": "Failed", "reason": REASON, "message": text, "conditions": [*others, disruption]}
-
-
 def refused(pod: Obj, pressures: Iterable[str], qos: str) -> str:
     """Why a node under these pressures does not take a new pod, "" if it does. Under memory pressure alone it takes
     those that have asked for memory, and those that tolerate it."""

@@ -7,6 +7,9 @@
     usage       the answer to our own API server, which serves metrics.k8s.io from it. Pure
     service     Stats: takes samples when they are wanted, and answers
 
+The agent's server has them at `/stats/summary` (`summary_json`), `/stats/usage` (`usage`, what our API server asks for)
+and `/metrics/resource` (`resource_metrics`, of type `exposition.CONTENT_TYPE`).
+
 CPU is counted in nanoseconds since a container's start, so a rate needs two looks.
 """
 

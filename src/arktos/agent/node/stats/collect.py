@@ -24,6 +24,7 @@ from arktos.agent.node.stats.samples import (
     Sample,
 )
 from arktos.agent.runtimes import Runtime
+from arktos.agent.volumes.usage import measure
 from arktos.rpc import cri
 from arktos.rpc.method import RpcError
 from arktos.rpc.protos import cri_pb2 as pb
@@ -282,7 +283,7 @@ def _volumes(folder: Path, at: float) -> Iterable[tuple[str, Disk]]:
         except OSError:
             continue
         if same:
-            yield volume.name, Disk(at, *host.disk_usage(volume))
+            yield volume.name, _measured(volume, at)
 
 
 def _logs_by_pod(folder: Path, at: float) -> Iterable[tuple[str, dict[str, Disk]]]:
@@ -296,7 +297,12 @@ def _logs_by_pod(folder: Path, at: float) -> Iterable[tuple[str, dict[str, Disk]
             containers = [each for each in pod.iterdir() if each.is_dir()]
         except OSError:
             continue
-        yield pod.name.rpartition("_")[2], {each.name: Disk(at, *host.disk_usage(each)) for each in containers}
+        yield pod.name.rpartition("_")[2], {each.name: _measured(each, at) for each in containers}
+
+
+def _measured(path: Path, at: float) -> Disk:
+    found = measure(str(path))
+    return Disk(at, found.bytes, found.inodes)
 
 
 def _filesystem(path: Path) -> Filesystem | None:
