@@ -142,6 +142,13 @@ class Watches:
         waiting = [tenant for tenant in self._present if not self.pods.synced(tenant)]
         return f"the pods of tenant {waiting[0]}" if waiting else ""
 
+    def services_known(self) -> bool:
+        """Whether services and endpointslices of all tenants that are watched are complete."""
+        if self.unsynced() or not self._exposed.synced.is_set() or not self._adjusted.is_set():
+            return False
+        wanted = self._present.keys() | self._exposing.keys()
+        return all(mirror.synced(tenant) for mirror in (self.services, self.slices) for tenant in wanted)
+
     async def synced(self) -> None:
         """Returns when all is known once."""
         for informer in (self.local_pods, self.nodes, self.api_servers):
