@@ -49,12 +49,13 @@ def checked_path(path: str) -> str:
     return "/".join(parts)
 
 
-def write(root: Path, payload: Payload, own: Callable[[Path], None] | None = None) -> bool:
-    """Makes `root` show exactly `payload`; `own` is called with the new files' directory before they are shown.
-    Whether anything was changed. Blocks; ValueError for paths that may not be, OSError."""
+def write(root: Path, payload: Payload, own: Callable[[Path], None] | None = None, adds: int = 0) -> bool:
+    """Makes `root` show exactly `payload`; `own` is called with the new files' directory before they are shown, and may
+    add the bits of `adds` to their modes. Whether anything was changed. Blocks; ValueError for paths that may not be,
+    OSError."""
     files = {checked_path(path): file for path, file in payload.items()}
     current = _current(root)
-    changed = current is None or not _shows(root / current, files)
+    changed = current is None or not _shows(root / current, files, adds)
     if changed:
         fresh = _staged(root, files, own)
         pending = root / _NEXT
@@ -76,21 +77,21 @@ def _current(root: Path) -> str | None:
     return name if "/" not in name and (root / name).is_dir() else None
 
 
-def _shows(folder: Path, files: Payload) -> bool:
+def _shows(folder: Path, files: Payload, adds: int) -> bool:
     present: set[str] = set()
     for where, _, names in os.walk(folder):
         present.update(os.path.relpath(os.path.join(where, name), folder) for name in names)
     if present != set(files):
         return False
     return all(
-        (folder / path).read_bytes() == file.content and _fits(folder / path, file) for path, file in files.items()
+        (folder / path).read_bytes() == file.content and _fits(folder / path, file, adds)
+        for path, file in files.items()
     )
 
 
-def _fits(path: Path, file: File) -> bool:
+def _fits(path: Path, file: File, adds: int) -> bool:
     found = path.stat()
-    # Ownership may have added to the mode; what was asked for must be in it.
-    return found.st_mode & file.mode == file.mode and (file.user is None or found.st_uid == file.user)
+    return stat.S_IMODE(found.st_mode) | adds == file.mode | adds and (file.user is None or found.st_uid == file.user)
 
 
 def _staged(root: Path, files: Payload, own: Callable[[Path], None] | None) -> Path:

@@ -10,7 +10,9 @@ from pathlib import Path
 from arktos.agent.spec.security import effective
 from arktos.model.kinds import Obj
 
-_READ_WRITE, _READ_ONLY, _SEARCH = 0o660, 0o440, 0o110
+READ_ONLY = 0o440
+"""What a group is given on files that it only reads."""
+_READ_WRITE, _SEARCH = 0o660, 0o110
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def give_to_group(root: Path, group: int, *, read_only: bool, on_mismatch_only: 
     """Gives everything below `root`, symlinks not followed, to a group that may read it, and write unless `read_only`;
     new files of directories inherit the group. With `on_mismatch_only` nothing is done if `root` itself is right
     already (fsGroupChangePolicy). Blocks; OSError."""
-    mask = _READ_ONLY if read_only else _READ_WRITE
+    mask = READ_ONLY if read_only else _READ_WRITE
     if on_mismatch_only and _fits(root, group, mask):
         return
     # The root last: it is what tells, after a crash, that the rest was not finished.

@@ -16,7 +16,7 @@ from arktos.agent.spec.env import environment
 from arktos.agent.spec.facts import ConfigError, NodeFacts
 from arktos.agent.spec.volume_sources import volume_sources
 from arktos.agent.volumes import atomic, claims, confined, emptydir, hostpath, localdisk, mounting, mounts
-from arktos.agent.volumes.ownership import Ownership, give_to_group, ownership
+from arktos.agent.volumes.ownership import READ_ONLY, Ownership, give_to_group, ownership
 from arktos.agent.volumes.payload import Material, files_of
 from arktos.agent.volumes.tokens import Tokens
 from arktos.agent.volumes.usage import Usage, measure
@@ -312,7 +312,7 @@ def _write(path: Path, files: Mapping[str, atomic.File], owner: Ownership, in_me
         if group is not None:
             give_to_group(fresh, group, read_only=True)
 
-    atomic.write(path, files, give)
+    atomic.write(path, files, give, READ_ONLY if group is not None else 0)
 
 
 def _erase(path: Path) -> None:
