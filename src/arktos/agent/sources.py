@@ -105,6 +105,11 @@ class Sources:
         for reference in self._held.pop(uid, set()):
             self._let_go(reference, uid)
 
+    @property
+    def watched(self) -> frozenset[Reference]:
+        """What is watched now."""
+        return frozenset(self._watches)
+
     async def config_map(self, tenant: str, namespace: str, name: str) -> Obj | None:
         """None if there is none."""
         return await self._get(_CONFIG_MAPS, tenant, namespace, name)
