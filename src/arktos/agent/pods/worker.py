@@ -83,6 +83,7 @@ class Worker:
         self._acting: asyncio.Task[Outcome] | None = None
         self._acts = Stage.SYNCING
         self._due: float | None = None
+        self._overtaken = False
         self._not_before = 0.0
         self._kill_by: float | None = None
         self._killing_until = 0.0
@@ -167,6 +168,7 @@ class Worker:
                 self._dirty = True
                 raise
             self._due = loop.time()
+            self._overtaken = self._acting is not None
         now = loop.time()
         if self._acting is None and self._due is not None and max(self._due, self._not_before) <= now:
             self._act()
@@ -244,7 +246,11 @@ class Worker:
             self._dirty = True
         else:
             self._tell()
-        self._due = None if outcome.again is None and self.stage is self._acts else now + (outcome.again or 0.0)
+        if self._overtaken:
+            # Something happened while it acted: it may have acted on what is no longer so.
+            self._due = now
+        else:
+            self._due = None if outcome.again is None and self.stage is self._acts else now + (outcome.again or 0.0)
 
     def _failed(self, error: Exception) -> None:
         delay = self._backoff.next()
@@ -303,6 +309,7 @@ class Worker:
         if act is None:
             return
         self._acts = self.stage
+        self._overtaken = False
         self._acting = asyncio.create_task(act(), name=f"{self.stage.value} {self.record.uid}")
         self._acting.add_done_callback(lambda _: self._woken.set())
 
