@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Coroutine
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from arktos.agent.probes.running import Probes
 from arktos.agent.runtimes import Runtimes, RuntimeSpec
 from arktos.agent.sources import Sources
 from arktos.agent.spec.facts import NodeFacts
+from arktos.agent.streaming.access import Access, ApiReviews
+from arktos.agent.streaming.server import StreamingOptions, StreamingServer
 from arktos.agent.volumes import Volumes
 from arktos.client import Client, Recorder
 from arktos.client.serving import HealthServer
@@ -65,7 +68,8 @@ class Options:
 async def run(options: Options, stop: asyncio.Event | None = None) -> None:
     """Until `stop` is set, SIGTERM or SIGINT. API server and runtimes may come later, and come and go.
 
-    Raises ConfigError for a kubeconfig that cannot be used, OSError for an address or a file that cannot be had.
+    Raises ConfigError for a kubeconfig that cannot be used, TlsError for certificates, OSError for an address or a file
+    that cannot be had.
     """
     stopped = stop or asyncio.Event()
     if stop is None:
@@ -99,7 +103,9 @@ class Agent:
 
     @classmethod
     async def make(cls, options: Options, client: Client, recorder: Recorder) -> Agent:
-        """Reads what is to be known of the machine. Raises OSError."""
+        """Reads what is to be known of the machine, and listens. Raises OSError, TlsError."""
+        if not options.node.port:
+            options = replace(options, node=replace(options.node, port=_free_port(options.address)))
         cgroups = await asyncio.to_thread(Cgroups, options.cgroup_root)
         facts = await asyncio.to_thread(
             host_facts.read,
@@ -111,7 +117,10 @@ class Agent:
             seccomp_root=options.node.data_dir / "seccomp",
             cgroup_v2=cgroups.v2,
         )
-        return cls(options, client, recorder, cgroups, facts)
+        made = cls(options, client, recorder, cgroups, facts)
+        if made.streaming is not None:
+            await made.streaming.start()
+        return made
 
     def __init__(
         self, options: Options, client: Client, recorder: Recorder, cgroups: Cgroups, facts: NodeFacts
@@ -154,6 +163,28 @@ class Agent:
             self.service.evict,
             lambda: self.service.synced,
         )
+        self.streaming = self._streaming()
+
+    def _streaming(self) -> StreamingServer | None:
+        """The server for logs and commands; None without a certificate for it."""
+        options = self.options
+        if options.tls_cert_file is None or options.tls_private_key_file is None:
+            return None
+        return StreamingServer(
+            StreamingOptions(
+                options.tls_cert_file,
+                options.tls_private_key_file,
+                options.client_ca_file,
+                options.node.pod_logs_dir,
+                options.address,
+                options.node.port,
+            ),
+            self.pods,
+            self.runtimes,
+            Access(ApiReviews(self.client, options.node.node_name)),
+            self.node.stats,
+            self.metrics.render,
+        )
 
     def facts(self) -> NodeFacts:
         """What pods must know of this node, as of now."""
@@ -192,6 +223,8 @@ class Agent:
 
     async def aclose(self) -> None:
         """Lets go of everything; pods run on."""
+        if self.streaming is not None:
+            await self.streaming.stop()
         await self.probes.aclose()
         await self.images.aclose()
         await self.runtimes.aclose()
@@ -200,3 +233,10 @@ class Agent:
         record = self.pods.get(uid)
         if record is not None:
             self.telling.warning(record.pod, reason, message, container["name"])
+
+
+def _free_port(address: str) -> int:
+    """A port that can be had: the node object says which, so it must be known before anything listens."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from arktos.cli.agent_limits import limit_flags, limits
 from arktos.cli.servers import _run
 
 _PATH = click.Path(path_type=Path)
@@ -39,6 +40,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--health-port", type=click.IntRange(0, 65535), default=10248, show_default=True, help="Its port; 0 takes any."
 )
+@limit_flags
 def agent(
     node_name: str,
     node_ip: str,
@@ -57,6 +59,7 @@ def agent(
     from arktos.agent.process import Options, run
     from arktos.agent.runtimes import parse
     from arktos.client.kubeconfig import ConfigError
+    from arktos.wire.tls import TlsError
 
     try:
         node = NodeOptions(
@@ -68,6 +71,7 @@ def agent(
             parse_labels(node_labels),
             parse_taints(register_with_taints),
             max_pods,
+            **limits(options),
         )
         specs = tuple(parse(runtimes))
     except ValueError as error:
@@ -76,5 +80,5 @@ def agent(
     _run(
         "agent",
         run(Options(node=node, runtimes=specs, cluster_dns=servers, **options)),
-        (ConfigError, OSError),
+        (ConfigError, TlsError, OSError),
     )

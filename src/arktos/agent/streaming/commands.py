@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import cast
 from urllib.parse import parse_qsl
@@ -95,19 +96,17 @@ class _Translation:
         attend(self._run())
 
     async def _run(self) -> None:
-        try:
-            first = next((_CHANNEL[kind] for kind in (STDOUT, STDERR) if kind in self._streams), channels.ERROR)
-            # Clients take the first message, which may be empty, for the sign that they are connected.
-            self._say(first, b"")
-            async with asyncio.TaskGroup() as group:
-                for kind in (STDOUT, STDERR):
-                    if kind in self._streams:
-                        group.create_task(self._carry(kind))
-                reported = group.create_task(self._report())
-            status, code = reported.result(), NORMAL
-        except* (StreamReset, ConnectionResetError) as lost:
-            status = json.encode(failure_status(f"the runtime ended the connection: {lost.exceptions[0]}"))
-            code = INTERNAL
+        first = next((_CHANNEL[kind] for kind in (STDOUT, STDERR) if kind in self._streams), channels.ERROR)
+        # Clients take the first message, which may be empty, for the sign that they are connected.
+        self._say(first, b"")
+        async with asyncio.TaskGroup() as group:
+            for kind in (STDOUT, STDERR):
+                if kind in self._streams:
+                    group.create_task(self._carry(kind))
+            reported = group.create_task(self._report())
+        status = reported.result()
+        code = NORMAL if status else INTERNAL
+        status = status or json.encode(failure_status("the runtime ended the connection"))
         if told := channels.report(self._protocol, status):
             self._say(channels.ERROR, told)
         self._connection.abort()
@@ -115,14 +114,18 @@ class _Translation:
 
     async def _carry(self, kind: str) -> None:
         stream, channel = self._streams[kind], _CHANNEL[kind]
-        while data := await stream.read():
-            self._say(channel, data)
-            await self._socket.drain()
+        # Runtimes end their streams by resetting them.
+        with contextlib.suppress(StreamReset, ConnectionResetError):
+            while data := await stream.read():
+                self._say(channel, data)
+                await self._socket.drain()
 
     async def _report(self) -> bytes:
+        """What the runtime says of the command's end; b"" if it ended without a word."""
         found = b""
-        while (data := await self._streams[ERROR].read()) and len(found) < _MAX_ERROR:
-            found += data
+        with contextlib.suppress(StreamReset):
+            while (data := await self._streams[ERROR].read()) and len(found) < _MAX_ERROR:
+                found += data
         return found
 
     def _say(self, channel: int, data: bytes) -> None:
