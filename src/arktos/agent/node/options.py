@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from arktos.agent.node.thresholds import EvictionOptions
 from arktos.model.kinds import Obj
+from arktos.model.quantity import QuantityError, parse
 
 TAINT_EFFECTS = frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})
 
@@ -43,6 +45,41 @@ class NodeOptions:
     log_max_files: int = 5
     log_period: float = 10.0
     max_images: int = 50
+
+
+RESERVABLE = ("cpu", "memory", "ephemeral-storage", "pid")
+
+_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_PERIOD = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
+
+
+def parse_period(text: str) -> float:
+    """Seconds of a duration as Go writes it: `5m0s`, `1h30m`, `500ms`, `0`. ValueError."""
+    found = _PERIOD.findall(text)
+    if "".join(number + unit for number, unit in found) != text and text != "0":
+        raise ValueError(f"malformed duration {text!r}: want a number with h, m, s or ms")
+    return sum(float(number) * _UNITS[unit] for number, unit in found)
+
+
+def parse_periods(text: str) -> dict[str, float]:
+    """`memory.available=1m30s,...` as seconds by name. ValueError."""
+    return {name: parse_period(value) for name, value in parse_labels(text).items()}
+
+
+def parse_reserved(text: str) -> dict[str, int]:
+    """`cpu=500m,memory=1Gi` as `NodeOptions.reserved` has it. ValueError, saying what is malformed."""
+    found: dict[str, int] = {}
+    for name, value in parse_labels(text).items():
+        if name not in RESERVABLE:
+            raise ValueError(f"{name!r} cannot be reserved: want one of {', '.join(RESERVABLE)}")
+        try:
+            amount = parse(value)
+        except QuantityError as error:
+            raise ValueError(f"malformed amount {value!r} of {name}: {error}") from error
+        if amount.sign < 0:
+            raise ValueError(f"malformed amount {value!r} of {name}: it must not be negative")
+        found[name] = amount.milli if name == "cpu" else amount.value
+    return found
 
 
 def parse_labels(text: str) -> dict[str, str]:
