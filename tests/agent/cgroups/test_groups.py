@@ -59,9 +59,14 @@ async def test_a_pod_is_bounded_resized_and_removed(real: tuple[Cgroups, str]) -
     await groups.create(described("u-1"))
     assert control(root, group, "cpu.cfs_quota_us", "cpu.max").split()[0] in ("-1", "max")
     assert await groups.uids() == ["u-1"]
-    await groups.balance([described("u-1")])
-    if not groups.v2:
-        assert control(root, "kubepods/burstable", "cpu.shares", "cpu.weight") == "102"
+    await groups.create(described("u-9"))
+    await groups.create(pod(meta={"uid": "u-8"}))
+    await groups.create(pod(meta={"uid": "u-7"}))
+    assert control(root, "kubepods/burstable", "cpu.shares", "cpu.weight") == ("8" if groups.v2 else "204")
+    assert control(root, "kubepods/besteffort", "cpu.shares", "cpu.weight") == ("1" if groups.v2 else "2")
+    for uid in ("u-7", "u-8", "u-9"):
+        await groups.remove(uid)
+    assert control(root, "kubepods/burstable", "cpu.shares", "cpu.weight") == ("4" if groups.v2 else "102")
     await groups.remove("u-1")
     await groups.remove("u-1")
     assert await groups.uids() == [] and await groups.usage("u-1") is None
@@ -130,8 +135,9 @@ class FakeTree:
 
 async def test_version_2(tmp_path: Path) -> None:
     tree = FakeTree(tmp_path)
-    for path in ("", "arktos", "arktos/kubepods", "arktos/kubepods/burstable"):
+    for path in ("", "arktos", "arktos/kubepods"):
         tree.group(path)
+    whole = tree.group("arktos/kubepods/burstable", cpu_weight="", memory_max="")
     folder = tree.group(
         "arktos/kubepods/burstable/podu-1",
         cpu_weight="",
@@ -148,6 +154,7 @@ async def test_version_2(tmp_path: Path) -> None:
     assert await groups.create(described("u-1", cpu="500m", memory="64Mi")) == "/arktos/kubepods/burstable/podu-1"
     read = {name: (folder / name).read_text() for name in ("cpu.weight", "cpu.max", "memory.max", "pids.max")}
     assert read == {"cpu.weight": "4", "cpu.max": "50000 100000", "memory.max": str(64 << 20), "pids.max": "100"}
+    assert (whole / "cpu.weight").read_text() == "4"
     for above in ("", "arktos", "arktos/kubepods", "arktos/kubepods/burstable/podu-1"):
         assert (tmp_path / above / "cgroup.subtree_control").read_text() == "+cpu +cpuset +io +memory +pids"
     assert await groups.usage("u-1") == GroupUsage(1_500_000, 5_000_000, 4_000_000, 3)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.spec.pods import container, pod, resources
 from arktos.agent.cgroups.hierarchy import Mounted, mounted
-from arktos.agent.cgroups.limits import Limits, burstable_shares, pod_limits
+from arktos.agent.cgroups.limits import Limits, pod_limits
 from arktos.agent.cgroups.placing import class_group, pod_class, pod_group
 
 GUARANTEED = pod(container(**resources({"cpu": "1", "memory": "1Gi"}, {"cpu": "1", "memory": "1Gi"})))
@@ -56,11 +56,6 @@ def test_a_class_is_never_changed_and_roots_may_be_deep_or_none() -> None:
 )
 def test_bounds(described: dict[str, Any], limits: Limits) -> None:
     assert pod_limits(described) == limits
-
-
-def test_burstable_pods_weigh_what_they_request() -> None:
-    assert burstable_shares([BURSTABLE, BURSTABLE, GUARANTEED, pod()]) == 512
-    assert burstable_shares([]) == 2
 
 
 HYBRID = """22 1 0:20 / {root} rw - tmpfs tmpfs rw

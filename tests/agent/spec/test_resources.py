@@ -17,6 +17,7 @@ from arktos.agent.spec.resources import (
     pod_resources,
     quota,
     shares,
+    shares_of,
     weight,
 )
 
@@ -44,6 +45,12 @@ def test_quotas_are_exact_down_to_a_millisecond(milli: int, period: int) -> None
 def test_weights_cover_their_range(given_shares: int) -> None:
     assert 1 <= weight(given_shares) <= 10_000
     assert weight(given_shares) <= weight(given_shares + 1)
+
+
+@given(st.integers(1, 10_000))
+def test_shares_of_a_weight_have_that_weight(given_weight: int) -> None:
+    assert weight(shares_of(given_weight)) == given_weight
+    assert given_weight == 1 or weight(shares_of(given_weight) - 1) == given_weight - 1
 
 
 def test_known_conversions() -> None:

@@ -6,13 +6,13 @@ import asyncio
 import errno
 import os
 import signal
+import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 
 from arktos.agent.cgroups import files, placing
 from arktos.agent.cgroups.hierarchy import GroupUsage, Hierarchy, Mounted, mounted
-from arktos.agent.cgroups.limits import Limits, burstable_shares, pod_limits
+from arktos.agent.cgroups.limits import Limits, pod_limits
 from arktos.agent.cgroups.v1 import V1
 from arktos.agent.cgroups.v2 import V2
 from arktos.agent.spec.resources import shares
@@ -47,6 +47,7 @@ class Cgroups:
         self._process_limit = process_limit
         self._mounted = found if found is not None else mounted(_MOUNTINFO.read_text())
         self._hierarchy = hierarchy_of(self._mounted)
+        self._balancing = threading.Lock()
 
     @property
     def v2(self) -> bool:
@@ -59,15 +60,9 @@ class Cgroups:
         return self._hierarchy is not None
 
     async def set_up(self, *, milli_cpu: int, memory: int) -> None:
-        """Makes the cgroups of the classes, and bounds all pods together by what the node has to give: CPU in
-        thousandths, memory in bytes (0 for no bound)."""
+        """Bounds all pods together by what the node has to give: CPU in thousandths, memory in bytes (0 for no bound).
+        Without it nothing bounds them together."""
         await asyncio.to_thread(self._set_up, milli_cpu, memory)
-
-    async def balance(self, pods: Iterable[Obj]) -> None:
-        """Gives the class of burstable pods the CPU weight that all of them, `pods`, request."""
-        if self._hierarchy is not None:
-            group = placing.class_group(self._root, BURSTABLE)
-            await asyncio.to_thread(self._hierarchy.limit, group, Limits(burstable_shares(pods)))
 
     async def create(self, pod: Obj) -> str:
         """Makes a pod's cgroup, if need be, and sets its limits to what the pod's document says. Gives the path that a
@@ -99,15 +94,28 @@ class Cgroups:
     def _set_up(self, milli_cpu: int, memory: int) -> None:
         if self._hierarchy is None:
             return
-        for group in placing.class_groups(self._root):
-            self._hierarchy.create(group)
-        self._hierarchy.limit(placing.class_group(self._root, GUARANTEED), Limits(shares(milli_cpu), memory=memory))
-        self._hierarchy.limit(placing.class_group(self._root, BEST_EFFORT), Limits(shares(0)))
+        group = placing.class_group(self._root, GUARANTEED)
+        self._hierarchy.create(group)
+        self._hierarchy.limit(group, Limits(shares(milli_cpu), memory=memory))
 
-    @staticmethod
-    def _create(hierarchy: Hierarchy, group: str, limits: Limits) -> None:
+    def _create(self, hierarchy: Hierarchy, group: str, limits: Limits) -> None:
         hierarchy.create(group)
         hierarchy.limit(group, limits)
+        self._balance(hierarchy)
+
+    def _balance(self, hierarchy: Hierarchy) -> None:
+        """Gives the burstable pods together the CPU weight that each of them has, those of best effort the least.
+
+        By what the kernel has, so that nothing needs to be remembered."""
+        with self._balancing:
+            for qos in (BURSTABLE, BEST_EFFORT):
+                group = placing.class_group(self._root, qos)
+                folders = [folder for folder in hierarchy.folders(group) if folder.is_dir()]
+                if folders:
+                    pods = {uid for folder in folders for uid in _pods_in(folder)} if qos == BURSTABLE else ()
+                    total = sum(hierarchy.shares(placing.pod_group(self._root, qos, uid)) for uid in pods)
+                    hierarchy.create(group)
+                    hierarchy.limit(group, Limits(max(total, shares(0))))
 
     def _folders(self, uid: str) -> list[Path]:
         """Where a pod's cgroup is, in whatever class and tree."""
@@ -121,6 +129,8 @@ class Cgroups:
         while True:
             left = [folder for folder in self._folders(uid) if not _removed(folder)]
             if not left:
+                if self._hierarchy is not None:
+                    self._balance(self._hierarchy)
                 return
             if time.monotonic() > deadline:
                 raise OSError(errno.EBUSY, f"processes of pod {uid} do not end", str(left[0]))

@@ -39,6 +39,10 @@ class Hierarchy(Protocol):
 
     def usage(self, group: str) -> GroupUsage: ...
 
+    def shares(self, group: str) -> int:
+        """The CPU shares of a cgroup, nearly: version 2 has coarser ones. 0 if it is not there."""
+        ...
+
     def folders(self, group: str) -> list[Path]:
         """Where the cgroup is in each tree, whether it is there or not."""
         ...

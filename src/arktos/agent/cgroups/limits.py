@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from arktos.agent.cgroups.placing import pod_class
 from arktos.agent.spec.resources import CPU_PERIOD, quota, shares
 from arktos.model import workload
 from arktos.model.kinds import Obj
-from arktos.model.qos import BEST_EFFORT, BURSTABLE
+from arktos.model.qos import BEST_EFFORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,3 @@ def pod_limits(pod: Obj, processes: int = 0) -> Limits:
         memory.value if memory is not None else 0,
         processes,
     )
-
-
-def burstable_shares(pods: Iterable[Obj]) -> int:
-    """The shares of all burstable pods together: the sum of what they request."""
-    milli = 0
-    for pod in pods:
-        if pod_class(pod) == BURSTABLE:
-            wanted = workload.requests(pod).get("cpu")
-            milli += wanted.milli if wanted is not None else 0
-    return shares(milli)

@@ -49,6 +49,9 @@ class V1:
             self._number("pids", group, "pids.current"),
         )
 
+    def shares(self, group: str) -> int:
+        return self._number("cpu", group, "cpu.shares") or 0
+
     def folders(self, group: str) -> list[Path]:
         return [tree / group for tree in dict.fromkeys(self._trees.values())]
 

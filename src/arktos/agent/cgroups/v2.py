@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from arktos.agent.cgroups import files
 from arktos.agent.cgroups.hierarchy import GroupUsage
 from arktos.agent.cgroups.limits import Limits
-from arktos.agent.spec.resources import weight
+from arktos.agent.spec.resources import shares_of, weight
 
 _WANTED = ("cpu", "cpuset", "hugetlb", "io", "memory", "pids")
 
@@ -47,6 +47,10 @@ class V2:
             None if used is None else max(0, used - droppable),
             files.number(folder / "pids.current"),
         )
+
+    def shares(self, group: str) -> int:
+        found = files.number(self._root / group / "cpu.weight")
+        return shares_of(found) if found is not None else 0
 
     def folders(self, group: str) -> list[Path]:
         return [self._root / group]

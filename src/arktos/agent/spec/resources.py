@@ -40,6 +40,11 @@ def weight(cpu_shares: int) -> int:
     return 1 + (bounded - _MIN_SHARES) * 9999 // (_MAX_SHARES - _MIN_SHARES)
 
 
+def shares_of(cpu_weight: int) -> int:
+    """The least shares that have this weight."""
+    return _MIN_SHARES - (-(cpu_weight - 1) * (_MAX_SHARES - _MIN_SHARES) // 9999)
+
+
 def linux_resources(pod: Obj, container: Obj, facts: NodeFacts) -> pb.LinuxContainerResources:
     """What one container may use. What it leaves open the pod's own resources (KEP-2837) decide, if it has any; a VM
     that states nothing has the runtime's default."""
