@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import os
 import secrets
@@ -10,8 +11,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from arktos.rpc.method import Answer, Method, Question, call, connect
 from arktos.rpc.protos import cri_pb2 as pb
 from arktos.rpc.protos import vm_pb2 as vmpb
 
+_libc = ctypes.CDLL(None, use_errno=True)
 BOOT = 120.0
 SUBNET = "10.77.0.0/24"
 GATEWAY = "10.77.0.1"
@@ -134,6 +136,20 @@ class RuntimeProcess:
         for name in self.namespaces() if (self.data / "sandboxes").exists() else []:
             netns.remove(netns.FOLDER / name)
         netns.remove(self.netns)
+
+
+@contextmanager
+def entered(path: Path) -> Iterator[None]:
+    """The calling thread is in the network namespace until the end."""
+    home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    there = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        assert _libc.setns(there, netns.CLONE_NEWNET) == 0
+        yield
+    finally:
+        assert _libc.setns(home, netns.CLONE_NEWNET) == 0
+        os.close(there)
+        os.close(home)
 
 
 async def until(look: Callable[[], Awaitable[Any]], seconds: float = 60.0, what: str = "") -> Any:

@@ -33,6 +33,8 @@ _CONNECT_WITHIN, _CONNECT_POLL = 60.0, 0.02
 _QUIT_WITHIN = 5.0
 _PRESS_AGAIN = 10.0
 _DISK_RETRY = 15.0
+_ONE_RESET = 2.0
+"""Seconds: firmware that finds itself started anew resets the machine once or twice more before it boots."""
 MEMORY_FILE = "memory"
 
 _log = logs.get_logger(__name__)
@@ -65,6 +67,7 @@ class Machine:
         self.reset = asyncio.Event()
         """Set by each reset; clear it before waiting for one."""
         self._started = 0.0
+        self._reset_at = -_ONE_RESET
         self._tasks: list[asyncio.Task[None]] = []
         self._saving = asyncio.Lock()
 
@@ -232,7 +235,9 @@ class Machine:
             await self.guest_shut_down()
         elif name == "RESET" and data.get("reason") != "snapshot-load" and self.power in ACTIVE:
             self.reset.set()
-            await self.note(Event.RESET)
+            before, self._reset_at = self._reset_at, asyncio.get_running_loop().time()
+            if self._reset_at - before > _ONE_RESET:
+                await self.note(Event.RESET)
         elif name == "VSERPORT_CHANGE" and data.get("id") == "agent0":
             self.agent_present = bool(data.get("open"))
             self.host.changed(self.record.id)
