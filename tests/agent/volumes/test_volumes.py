@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
+import signal
 import socket
 import stat
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -509,3 +511,44 @@ async def test_calls_about_one_pod_wait_for_each_other(world: World, room: Path)
     assert len(mounts_below(room)) == 1
     await asyncio.gather(*(world.volumes.tear_down("u-1") for _ in range(4)))
     assert mounts_below(room) == []
+
+
+def killed_after(seconds: float, work: Callable[[], None]) -> None:
+    """Does `work` in a process that is killed after so long, wherever it is then."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("milliseconds", [0, 2, 4, 6, 8, 10, 15, 20, 30, 50])
+def test_a_process_killed_at_any_instant_leaves_nothing(world: World, room: Path, milliseconds: int) -> None:
+    world.sources.objects = {("configmaps", "settings"): SETTINGS, ("secrets", "login"): LOGIN}
+    described = using(
+        {"name": "fast", "emptyDir": {"medium": "Memory"}},
+        {"name": "conf", "configMap": {"name": "settings"}},
+        {"name": "login", "secret": {"secretName": "login"}},
+        {"name": "scratch", "emptyDir": {}},
+        mounts=[{"name": name, "mountPath": f"/{name}"} for name in ("fast", "conf", "login")]
+        + [{"name": "scratch", "mountPath": "/s", "subPath": f"p{number}"} for number in range(4)],
+    )
+
+    async def set_up(volumes: Volumes) -> None:
+        found = await volumes.set_up(described)
+        await volumes.mounts(described, described["spec"]["containers"][0], found)
+
+    killed_after(milliseconds / 1000, lambda: asyncio.run(set_up(world.again())))
+    asyncio.run(set_up(world.again()))
+    assert len(mounts_below(room)) == 6
+    (room / "host").mkdir()
+    (room / "host" / "precious").write_text("1")
+    mounting.bind(str(room / "host"), str(world.root / "u-1/volumes/kubernetes.io~empty-dir/scratch/p0"))
+    killed_after(milliseconds / 1000, lambda: asyncio.run(world.again().tear_down("u-1")))
+    asyncio.run(world.again().tear_down("u-1"))
+    assert mounts_below(room) == [] and not (world.root / "u-1").exists()
+    assert (room / "host" / "precious").read_text() == "1"
