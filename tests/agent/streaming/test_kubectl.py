@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from conftest import Kubectl, eventually, kubectl_binaries
 
 POD = "shell"
