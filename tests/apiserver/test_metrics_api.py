@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from arktos.apiserver.identity import User
-from arktos.apiserver.resource_metrics import PATH, NodeUsage, duration
+from arktos.apiserver.resource_metrics import PATH, NodeUsage
 from arktos.model.kinds import Obj
 from arktos.model.quantity import parse
 from arktos.wire import tls
@@ -230,14 +230,6 @@ async def test_one_who_goes_away_does_not_spoil_it_for_the_others() -> None:
     impatient.cancel()
     assert (await patient)["n1"].node is not None
     assert agents.asked == ["n1"]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0, "0s"), (10.062, "10.062s"), (10.5, "10.5s"), (60, "1m0s"), (59.9996, "1m0s"), (3723.25, "1h2m3.25s")],
-)
-def test_durations_as_go_writes_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
 
 
 # --- kubectl, a real API server, and an agent that answers over HTTPS ------------------------------------------------

@@ -30,6 +30,7 @@ from arktos.store.records import Header, Key, Page, Query, Record
 from arktos.wire import logs
 from arktos.wire.http import Response
 from arktos.wire.http_client import HttpResponse
+from arktos.wire.protobuf_values import format_duration
 
 PATH = "/stats/usage"
 """Where an agent answers: nanocores and bytes of its node and of each pod."""
@@ -199,7 +200,7 @@ def _record(kind: Kind, about: Record, at: float, window: float, content: Obj) -
     if about.header.labels:
         metadata["labels"] = about.header.labels
     body: Obj = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
-    body.update(timestamp=time, window=duration(window), **content)
+    body.update(timestamp=time, window=format_duration(round(window * 1000) * 10**6), **content)
     header = Header(about.header.uid, labels=about.header.labels)
     return Record(Key(kind.resource, key.tenant, key.namespace, key.name), int(at * 1e6), header, dumps(body))
 
@@ -207,14 +208,3 @@ def _record(kind: Kind, about: Record, at: float, window: float, content: Obj) -
 def _used(nanocores: int, memory: int, name: str = "") -> Obj:
     usage = {"cpu": str(Quantity(nanocores)), "memory": str(Quantity.of(memory, Format.BINARY))}
     return {"name": name, "usage": usage} if name else {"usage": usage}
-
-
-def duration(seconds: float) -> str:
-    """Seconds as Go writes a duration, to the millisecond: `10.062s`, `1m0s`."""
-    milliseconds = round(seconds * 1000)
-    minutes, rest = divmod(milliseconds, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from arktos.agent.node.thresholds import EvictionOptions
 from arktos.model.kinds import Obj
 from arktos.model.quantity import QuantityError, parse
+from arktos.wire.protobuf_values import parse_duration
 
 TAINT_EFFECTS = frozenset({"NoSchedule", "PreferNoSchedule", "NoExecute"})
 
@@ -49,16 +49,13 @@ class NodeOptions:
 
 RESERVABLE = ("cpu", "memory", "ephemeral-storage", "pid")
 
-_UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
-_PERIOD = re.compile(r"(\d+(?:\.\d+)?)(h|ms|m|s)")
-
 
 def parse_period(text: str) -> float:
     """Seconds of a duration as Go writes it: `5m0s`, `1h30m`, `500ms`, `0`. ValueError."""
-    found = _PERIOD.findall(text)
-    if "".join(number + unit for number, unit in found) != text and text != "0":
-        raise ValueError(f"malformed duration {text!r}: want a number with h, m, s or ms")
-    return sum(float(number) * _UNITS[unit] for number, unit in found)
+    nanoseconds = parse_duration(text)
+    if nanoseconds < 0:
+        raise ValueError(f"malformed duration {text!r}: it must not be negative")
+    return nanoseconds / 1e9
 
 
 def parse_periods(text: str) -> dict[str, float]:
