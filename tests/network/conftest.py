@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
+from arktos.hostnet.links import Links
 from hostnet.private import private_network
 from network.stage import Stage
 
@@ -13,6 +15,9 @@ from network.stage import Stage
 @pytest.fixture(autouse=True)
 def apart() -> Iterator[None]:
     with private_network():
+        if os.geteuid() == 0:
+            with Links() as links:
+                links.up("lo")
         yield
 
 

@@ -209,20 +209,25 @@ class _Call:
 
     async def run(self, command: str, network: _Network, plugin: Json, before: Json | None) -> Json | None:
         program = self._cni._program(plugin["type"])
-        question = json.dumps(self._conf(network, plugin, before)).encode()
+        # From a file: a plugin that ends before it has read its pipe would end us, in some event loops.
+        question = os.memfd_create("cni", os.MFD_CLOEXEC)
         try:
+            os.write(question, json.dumps(self._conf(network, plugin, before)).encode())
+            os.lseek(question, 0, os.SEEK_SET)
             process = await asyncio.create_subprocess_exec(
                 program,
                 env={**self._env, "CNI_COMMAND": command},
-                stdin=asyncio.subprocess.PIPE,
+                stdin=question,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
         except OSError as error:
             raise CniError(f"cannot run CNI plugin {program}: {error.strerror}") from error
+        finally:
+            os.close(question)
         try:
             async with asyncio.timeout(self._cni._timeout):
-                out, complaint = await process.communicate(question)
+                out, complaint = await process.communicate()
         except TimeoutError:
             raise CniError(f"CNI plugin {program.name} did not finish {command} in {self._cni._timeout:g} s") from None
         finally:

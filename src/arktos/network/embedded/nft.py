@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -88,19 +89,21 @@ class Nft:
 
 async def run(arguments: list[str], commands: str = "") -> str:
     """What `nft` prints. Raises NetworkFailure."""
+    # From a file: what ends before it has read its pipe would end us, in some event loops.
+    source = os.memfd_create("nft", os.MFD_CLOEXEC)
     try:
+        os.write(source, commands.encode())
+        os.lseek(source, 0, os.SEEK_SET)
         process = await asyncio.create_subprocess_exec(
-            "nft",
-            *arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            "nft", *arguments, stdin=source, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
     except OSError as error:
         raise NetworkFailure(f"cannot run nft: {error.strerror}; is the package nftables installed?") from error
+    finally:
+        os.close(source)
     try:
         async with asyncio.timeout(_TIMEOUT):
-            out, complaint = await process.communicate(commands.encode())
+            out, complaint = await process.communicate()
     except TimeoutError:
         raise NetworkFailure(f"nft did not finish in {_TIMEOUT:g} s", again=True) from None
     finally:
