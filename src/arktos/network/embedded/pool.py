@@ -78,8 +78,9 @@ class Pool:
         marked = before.get("next")
         returned = before.get("returned")
         order = [offset for offset in returned if type(offset) is int] if isinstance(returned, list) else []
-        reached = max([marked if type(marked) is int else 0, *pool._taken, *order], default=0)
-        pool._next = min(max(reached + (reached != marked), _RESERVED_LOW), pool._end)
+        # A record may be newer than the note: what is taken lies below the mark, whatever the note says.
+        used = max([*pool._taken, *order], default=0) + 1
+        pool._next = min(max(marked if type(marked) is int else 0, used, _RESERVED_LOW), pool._end)
         # What lies below the mark and was not noted as returned was returned last, for all we know.
         known = dict.fromkeys(offset for offset in order if _RESERVED_LOW <= offset < pool._next)
         known.update(dict.fromkeys(range(_RESERVED_LOW, pool._next)))
