@@ -132,12 +132,20 @@ def test_what_is_optional_may_be_missing() -> None:
 
 
 def test_environment_files() -> None:
-    text = "# made by init\n\nA='one'\n B='two\nlines = \"x\"' \nA='last'\n"
-    assert value_of(text, "A") == "last"
+    text = "# made by init\n\nA='one'\n B='two\nlines = \"x\"' # why\nA='later'\nD= 'not'\nE=''\n"
+    assert value_of(text, "A") == "one"
     assert value_of(text, "B") == 'two\nlines = "x"'
+    assert value_of(text, "D") == value_of(text, "E") == ""
     assert value_of(text, "C") is None
-    for malformed in ("A=1", "A ='1'", "A='1", "A='1' B", "='1'"):
-        with pytest.raises(ValueError, match="line 1"):
+    for malformed, why in {
+        "A": "missing '='",
+        "='1'": "empty variable name",
+        "A ='1'": "whitespace before '=' is not allowed",
+        "A=1": "value must be enclosed in single quotes",
+        "A='1\n2": "unclosed single quote",
+        "A='1' B": "unexpected content after closing quote",
+    }.items():
+        with pytest.raises(ValueError, match=f"invalid environment variable format at line 1: {why}"):
             value_of(malformed, "A")
     ref = {"volumeName": "v", "path": "p", "key": "B"}
     holder = container(env=[{"name": "B", "valueFrom": {"fileKeyRef": ref}}])

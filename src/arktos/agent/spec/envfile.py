@@ -1,46 +1,55 @@
 """Environment files that containers write for each other (`fileKeyRef`, KEP-3721): lines `NAME='value'`.
 
-A value stands in single quotes, literally, over several lines if it has them; empty lines and lines that start with
-`#` mean nothing.
+A value stands in single quotes, literally, over several lines if it has them; only a comment may follow it. As in a
+shell, a blank after `=` means an empty value. Empty lines and lines that start with `#` mean nothing.
 """
 
 from __future__ import annotations
 
-import re
-
-_NAME = re.compile(r"[^=\s'#][^=\n']*")
+_BLANKS = " \t"
 
 
 def value_of(text: str, key: str) -> str | None:
-    """The last value that a file gives to `key`, None if none. Raises ValueError, with the line, for a malformed
-    file."""
-    found: str | None = None
-    at = 0
-    while at < len(text):
-        line_end = _line_end(text, at)
-        if not text[at:line_end].strip() or text[at:line_end].lstrip().startswith("#"):
-            at = line_end + 1
+    """The first value that a file gives to `key`, None if none. Raises ValueError, with the line, for what is malformed
+    before it."""
+    lines = text.split("\n")
+    number = 0
+    while number < len(lines):
+        line = lines[number].strip(_BLANKS + "\r")
+        if not line or line.startswith("#"):
+            number += 1
             continue
-        start = at + len(text[at:line_end]) - len(text[at:line_end].lstrip())
-        name = _NAME.match(text, start)
-        if name is None or name[0] != name[0].rstrip() or text[name.end() : name.end() + 2] != "='":
-            raise _malformed(text, at, "want NAME='value'")
-        close = text.find("'", name.end() + 2)
-        if close < 0:
-            raise _malformed(text, at, "the value's quote is not closed")
-        line_end = _line_end(text, close)
-        if text[close + 1 : line_end].strip():
-            raise _malformed(text, at, "text after the value")
-        if name[0] == key:
-            found = text[name.end() + 2 : close]
-        at = line_end + 1
-    return found
+        name, value, number = _assignment(lines, number)
+        if name == key:
+            return value
+    return None
 
 
-def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end
+def _assignment(lines: list[str], number: int) -> tuple[str, str, int]:
+    """Name and value of the assignment that begins in a line, and the number of the line after it."""
+    name, equals, rest = lines[number].lstrip(_BLANKS).partition("=")
+    if not equals:
+        raise _malformed(number, "missing '='")
+    if not name.strip(_BLANKS):
+        raise _malformed(number, "empty variable name")
+    if name != name.rstrip(_BLANKS):
+        raise _malformed(number, "whitespace before '=' is not allowed")
+    if rest.startswith((" ", "\t")):
+        return name, "", number + 1
+    if not rest.startswith("'"):
+        raise _malformed(number, "value must be enclosed in single quotes")
+    first, value, after = number, rest[1:], ""
+    while "'" not in value:
+        number += 1
+        if number == len(lines):
+            raise _malformed(first, "unclosed single quote")
+        value += "\n" + lines[number]
+    value, _, after = value.partition("'")
+    after = after.strip(_BLANKS + "\r")
+    if after and not after.startswith("#"):
+        raise _malformed(number, "unexpected content after closing quote")
+    return name, value, number + 1
 
 
-def _malformed(text: str, at: int, what: str) -> ValueError:
-    return ValueError(f"line {text.count(chr(10), 0, at) + 1}: {what}")
+def _malformed(number: int, what: str) -> ValueError:
+    return ValueError(f"invalid environment variable format at line {number + 1}: {what}")
