@@ -3,10 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/pytest
 
-.PHONY: up down venv machine test test-all check bench lock rpc picture clean
+.PHONY: up down venv machine machine-for-tests test test-all check bench lock rpc picture clean
 
 up: machine venv ## start the whole system and say how to use it
-	$(BIN)/arktos up --no-node
+	$(BIN)/arktos up
 
 down: ## stop it
 	$(BIN)/arktos down
@@ -19,13 +19,16 @@ $(VENV)/.done: requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-machine: ## what Python cannot bring: python3-venv, and kubectl where none is on PATH
+machine: ## what Python cannot bring: kubectl, and as root what a node runs containers and virtual machines with
 	@scripts/machine.sh
 
-test: machine venv check ## the suite, without what takes minutes
+machine-for-tests: ## the same, and what the tests build images and serve them with
+	@scripts/machine.sh test
+
+test: machine-for-tests venv check ## the suite, without what takes minutes
 	$(PYTEST) -n auto -m "not heavy"
 
-test-all: machine venv check ## the whole suite
+test-all: machine-for-tests venv check ## the whole suite
 	$(PYTEST) -n auto
 
 check: venv ## types, style, import order

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 
 from arktos.bootstrap.components import Component, Settings, components, keeper, supervisor
@@ -35,6 +36,26 @@ def stop(settings: Settings) -> bool:
     for component in (supervisor(settings), keeper(settings), *components(settings)):
         settings.layout.process(component.name).unlink(missing_ok=True)
     return found
+
+
+def stop_workloads(settings: Settings) -> int:
+    """Ends all pods of this machine's node, and what would start them again; the rest runs on. How many pods there
+    were. Raises StillRunning."""
+    from arktos.bootstrap.workloads import end_all
+    from arktos.rpc.method import RpcError
+
+    # Killed, not stopped: a supervisor that stops takes the runtimes with it, which are needed yet.
+    while (process := _of(settings, supervisor(settings))) or (process := _of(settings, keeper(settings))):
+        process.send(signal.SIGKILL)
+        if not process.wait_gone(COMPONENT_SECONDS):
+            raise StillRunning(f"process {process.pid} does not end")
+    for component in components(settings):
+        if component.name == "agent":
+            _end(settings, component)
+    try:
+        return asyncio.run(end_all(settings.layout))
+    except RpcError as error:
+        raise StillRunning(f"a runtime does not end its pods: {error}") from error
 
 
 def _end(settings: Settings, component: Component) -> bool:

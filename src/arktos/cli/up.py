@@ -115,15 +115,24 @@ def supervise(data_dir: Path) -> None:
 
 @click.command()
 @data_dir_option
-def down(data_dir: Path) -> None:
-    """Stop the system. All data stays."""
-    from arktos.bootstrap.stopping import StillRunning, stop
+@click.option("--workloads", is_flag=True, help="Stop containers and virtual machines too; without it they run on.")
+def down(data_dir: Path, workloads: bool) -> None:
+    """Stop the system. All data stays, and what runs on this machine runs on."""
+    from arktos.bootstrap.stopping import StillRunning, stop, stop_workloads
 
+    settings = installed(data_dir)
+    ended = 0
     try:
-        ran = stop(installed(data_dir))
+        if workloads and settings.node:
+            ended = stop_workloads(settings)
+        ran = stop(settings)
     except StillRunning as error:
         raise click.ClickException(str(error)) from error
     click.echo("Arktos is down." if ran else "Arktos was not running.")
+    if workloads:
+        click.echo(f"{ended} pods were stopped; the next `arktos up` starts them again.")
+    elif settings.node:
+        click.echo("Containers and virtual machines run on; `arktos down --workloads` stops them.")
 
 
 def _supervise(settings: Settings, *, kept: bool) -> None:
