@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from assets import container_images
-from conftest import Kubectl, System, eventually
 
 from arktos.bootstrap import credentials
 from arktos.bootstrap.nodes import NodeSettings
 from arktos.bootstrap.oci_image import save
+from assets import container_images
+from conftest import Kubectl, System, eventually
 
 IMAGE = "arktos.test/busybox:1"
 PAUSE = "arktos.test/pause:1"
@@ -303,12 +301,3 @@ def shared_node(shared_apiserver: System) -> Iterator[Node]:
     """A node shared by a module's tests, which keep apart by the names of their pods."""
     with running_node(shared_apiserver) as made:
         yield made
-
-
-def running(pod: Any) -> bool:
-    """Whether all containers of a pod are ready."""
-    statuses = pod["status"].get("containerStatuses") or ()
-    return pod["status"].get("phase") == "Running" and bool(statuses) and all(each["ready"] for each in statuses)
-
-
-__all__ = ["IMAGE", "Node", "running", "running_node", "signal", "time"]

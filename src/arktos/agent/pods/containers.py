@@ -25,7 +25,7 @@ from arktos.agent.probes.checks import Target
 from arktos.agent.probes.judging import LIVENESS, STARTUP
 from arktos.agent.probes.running import Probed, Probes
 from arktos.agent.runtimes import NoRuntime, Runtime
-from arktos.agent.spec.facts import ConfigError
+from arktos.agent.spec.facts import ConfigError, described
 from arktos.agent.spec.hostname import pod_hostname
 from arktos.agent.spec.sandbox import sandbox_config
 from arktos.agent.volumes.volume import MountedVolume, VolumeError
@@ -104,6 +104,9 @@ class Containers:
         memory.waiting = {name: said for name, said in memory.waiting.items() if name in starting} | dict(made.waiting)
         if made.finished:
             return Outcome(finished=True)
+        for name in made.waiting:
+            message = f"Back-off restarting failed container {name} in pod {described(record.pod)}"
+            self._parts.telling.warning(record.pod, "BackOff", message, name)
         resize = memory.resizing.due(record)
         try:
             if not (made.idle and memory.volumes is not None and not resize):

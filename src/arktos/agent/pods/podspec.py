@@ -69,11 +69,12 @@ def grace(pod: Obj) -> int:
 def grace_left(pod: Obj, now: float) -> float:
     """Seconds until the end of a deletion's grace period; of a pod that is not being deleted its whole grace period.
 
-    `deletionTimestamp` is the end of the period, so an agent that comes back in the middle gives only what is left.
+    `deletionTimestamp` is the end of the period, cut to whole seconds, so an agent that comes back in the middle gives
+    only what is left.
     """
     ends = pod["metadata"].get("deletionTimestamp")
     whole = float(grace(pod))
-    return whole if not ends else min(whole, max(0.0, dates.unix(ends) - now))
+    return whole if not ends else min(whole, max(0.0, dates.unix(ends) + 1.0 - now))
 
 
 def field_path(pod: Obj, name: str) -> str:

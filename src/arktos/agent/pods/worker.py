@@ -265,7 +265,7 @@ class Worker:
         if self.stage is Stage.GONE:
             return
         await self._workload.observe(record)
-        if not record.admitted:
+        if not record.admitted and self._ended is None:
             self._admit()
         self._tell()
 
@@ -273,7 +273,7 @@ class Worker:
         """Takes the pod, or refuses it. What runs already was taken before."""
         record = self.record
         began = (record.pod.get("status") or {}).get("startTime")
-        if self._ended is None and not began and not record.observed.sandboxes:
+        if not began and not record.observed.sandboxes:
             refused = self._hands.admission.refuse(record.pod)
             if refused is not None:
                 self._hands.telling.warning(record.pod, refused.reason, refused.message.split(": ", 1)[-1])
@@ -309,6 +309,9 @@ class Worker:
         if act is None:
             return
         self._acts = self.stage
+        if self.stage is Stage.KILLING:
+            self._killing_until = asyncio.get_running_loop().time() + self._grace()
+            self._kill_by = self._killing_until if self._kill_by is None else min(self._kill_by, self._killing_until)
         self._overtaken = False
         self._acting = asyncio.create_task(act(), name=f"{self.stage.value} {self.record.uid}")
         self._acting.add_done_callback(lambda _: self._woken.set())
@@ -325,10 +328,7 @@ class Worker:
         return max(0.0, left)
 
     async def _kill(self) -> Outcome:
-        grace = self._grace()
-        self._killing_until = asyncio.get_running_loop().time() + grace
-        self._kill_by = self._killing_until if self._kill_by is None else min(self._kill_by, self._killing_until)
-        await self._workload.kill(self.record, grace)
+        await self._workload.kill(self.record, max(0.0, self._killing_until - asyncio.get_running_loop().time()))
         await self._workload.observe(self.record)
         self.stage = Stage.CLOSING
         self._tell()
