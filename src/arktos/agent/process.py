@@ -34,6 +34,7 @@ from arktos.agent.sources import Sources
 from arktos.agent.spec.facts import NodeFacts
 from arktos.agent.streaming.access import Access, ApiReviews
 from arktos.agent.streaming.server import StreamingOptions, StreamingServer
+from arktos.agent.vm.workload import Machines
 from arktos.agent.volumes import Volumes
 from arktos.client import Client, Recorder
 from arktos.client.serving import HealthServer
@@ -154,6 +155,8 @@ class Agent:
         self.service = PodService(client, options.node.node_name, self.pods, self.parts)
         self.probes = Probes(self.service.wake, self._probe_failed)
         self.service.attach("container", Containers(self.parts, self.probes, self.service.wake))
+        self.machines = Machines(self.parts, self.service.wake)
+        self.service.attach("vm", self.machines)
         self.node = NodeAgent(
             options.node,
             client,

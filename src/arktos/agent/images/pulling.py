@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from arktos.agent.images.credentials import Credential, matching
-from arktos.agent.images.reference import MalformedReference, default_policy, with_tag
+from arktos.agent.images.reference import MalformedReference, default_policy, machine_location, with_tag
 from arktos.agent.pods.backoff import CrashBackoff
 from arktos.agent.runtimes import Runtime
 from arktos.model.kinds import Obj
@@ -86,7 +86,7 @@ class Images:
         called, and the next call has the answer. Raises RpcError if the runtime does not answer."""
         uid, name = pod["metadata"]["uid"], container["name"]
         try:
-            image = with_tag(container.get("image", ""))
+            image = _named(runtime, container.get("image", ""))
         except MalformedReference as error:
             said = f'couldn\'t parse image name "{container.get("image", "")}": {error}'
             message = f'Failed to apply default image tag "{container.get("image", "")}": {said}'
@@ -110,7 +110,7 @@ class Images:
         self._check_backoff(uid, image, tell)
         tell("Normal", "Pulling", f'Pulling image "{image}"')
         secrets = await self._secrets_of(pod)
-        pull = self._pull(runtime, image, tuple(matching(secrets, image)))
+        pull = self._pull(runtime, image, tuple(matching(secrets, _location(runtime, image))))
         self._wanted[uid, name] = pull
         pull.add_done_callback(lambda _: wake())
         raise StillPulling(image)
@@ -183,6 +183,18 @@ class Images:
                     continue
                 return _Pulled("", asked, began, loop.time())
             return _Pulled(error, asked, began, loop.time())
+
+
+def _named(runtime: Runtime, image: str) -> str:
+    """What the runtime is asked for. The images of machines have names of their own form: their runtime judges them.
+    Raises MalformedReference."""
+    if runtime.type == "vm" and image:
+        return image
+    return with_tag(image)
+
+
+def _location(runtime: Runtime, image: str) -> str:
+    return machine_location(image) if runtime.type == "vm" else image
 
 
 async def find(runtime: Runtime, image: str) -> Image | None:

@@ -57,6 +57,12 @@ def with_tag(name: str) -> str:
     return name if meant.tag or meant.digest else f"{name}:latest"
 
 
+def machine_location(name: str) -> str:
+    """The server and path of a virtual machine's image, which may be a URL and state a checksum, in the form in which
+    pull secrets name such things."""
+    return re.split(r"[?#@]", name.split("://", 1)[-1])[0].lower()
+
+
 def default_policy(name: str) -> str:
     """The imagePullPolicy of a container that states none."""
     try:

@@ -1,0 +1,93 @@
+"""Asks a VM runtime what it has of a pod."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from arktos.agent.pods.observed import Container, Observed, Sandbox, State
+from arktos.agent.runtimes import Runtime
+from arktos.agent.spec import labels
+from arktos.agent.vm.machine import Machine, from_message
+from arktos.rpc import cri, vm
+from arktos.rpc.method import RpcError
+from arktos.rpc.protos import cri_pb2 as pb
+from arktos.rpc.protos import vm_pb2
+
+_NANO = 1_000_000_000
+_STATES = {
+    pb.CONTAINER_CREATED: State.CREATED,
+    pb.CONTAINER_RUNNING: State.RUNNING,
+    pb.CONTAINER_EXITED: State.EXITED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What there is of one pod: as CRI has it, and the machine itself."""
+
+    observed: Observed
+    machine: Machine | None
+
+
+async def look(runtime: Runtime, uid: str) -> Seen:
+    """What the runtime has now. A machine keeps its id over its starts, so nothing of it is remembered. Raises
+    RpcError."""
+    mine = {labels.POD_UID: uid}
+    sandboxes, containers, machines = await asyncio.gather(
+        runtime.call(cri.LIST_POD_SANDBOX, pb.ListPodSandboxRequest(filter=pb.PodSandboxFilter(label_selector=mine))),
+        runtime.call(cri.LIST_CONTAINERS, pb.ListContainersRequest(filter=pb.ContainerFilter(label_selector=mine))),
+        runtime.call(vm.LIST, vm_pb2.ListRequest()),
+    )
+    found_sandboxes = await asyncio.gather(*(_sandbox(runtime, each.id) for each in sandboxes.items))
+    found_containers = await asyncio.gather(*(_container(runtime, each) for each in containers.containers))
+    rooms = sorted((each for each in found_sandboxes if each), key=lambda each: -each.attempt)
+    seen = sorted((each for each in found_containers if each), key=lambda each: -each.created_at)
+    told = {each.id: from_message(each) for each in machines.machines}
+    machine = told.get(seen[0].id) if seen else None
+    return Seen(Observed(tuple(rooms), tuple(seen)), machine)
+
+
+async def _sandbox(runtime: Runtime, id: str) -> Sandbox | None:
+    try:
+        answer = await runtime.call(cri.POD_SANDBOX_STATUS, pb.PodSandboxStatusRequest(pod_sandbox_id=id))
+    except RpcError as error:
+        if error.code == "NOT_FOUND":
+            return None
+        raise
+    status = answer.status
+    ips = (status.network.ip, *(each.ip for each in status.network.additional_ips))
+    return Sandbox(
+        id,
+        status.metadata.attempt,
+        status.state == pb.SANDBOX_READY,
+        status.created_at / _NANO,
+        tuple(ip for ip in ips if ip),
+    )
+
+
+async def _container(runtime: Runtime, listed: pb.Container) -> Container | None:
+    try:
+        answer = await runtime.call(cri.CONTAINER_STATUS, pb.ContainerStatusRequest(container_id=listed.id))
+    except RpcError as error:
+        if error.code == "NOT_FOUND":
+            return None
+        raise
+    status = answer.status
+    return Container(
+        id=status.id,
+        name=status.metadata.name,
+        attempt=status.metadata.attempt,
+        sandbox_id=listed.pod_sandbox_id,
+        state=_STATES.get(status.state, State.UNKNOWN),
+        created_at=status.created_at / _NANO,
+        started_at=status.started_at / _NANO,
+        finished_at=status.finished_at / _NANO,
+        exit_code=status.exit_code,
+        reason=status.reason,
+        message=status.message,
+        image=status.image.image,
+        image_ref=status.image_ref,
+        log_path=status.log_path,
+        annotations=dict(status.annotations),
+    )
