@@ -73,7 +73,7 @@ class Upstream(asyncio.DatagramProtocol):
 
     async def stream(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(2), "big")
-        wire = self.answer(await reader.readexactly(size)).to_wire()
+        wire = write(self.answer(await reader.readexactly(size)), 65535)
         writer.write(len(wire).to_bytes(2, "big") + wire)
         await writer.drain()
         writer.close()
