@@ -93,6 +93,7 @@ class Node(Space):
         self.folder, self.address = folder, address
         self.fixed = Fixed(network, CLUSTER, SERVICES, DNS, network.replace(".0/24", ".1"))
         self.pods: list[Pod] = []
+        self.wishes: list[Wish] = []
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._live)
         self._thread.start()
@@ -133,17 +134,14 @@ class Node(Space):
         container = secrets.token_hex(16)
         identity = PodIdentity(f"{tenant}-{name}-{container[:6]}", tenant, "default", name)
         marks = {f"kubernetes.io/{key}-bandwidth": text for key, text in annotations.items()}
-        return Wish(identity, container, str(space.path), "eth0", ports, marks)
+        self.wishes.append(Wish(identity, container, str(space.path), "eth0", ports, marks))
+        return self.wishes[-1]
 
     def pod(self, tenant: str, name: str, ports: tuple[PortMapping, ...] = (), **annotations: str) -> Pod:
         wish = self.wish(tenant, name, ports, **annotations)
         space = Space.__new__(Space)
         space.path = Path(wish.netns)
-        try:
-            made = Pod(space, wish, self.call(self.network.attach(wish)))
-        except BaseException:
-            space.close()
-            raise
+        made = Pod(space, wish, self.call(self.network.attach(wish)))
         self.pods.append(made)
         return made
 
@@ -163,8 +161,8 @@ class Node(Space):
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
-        for pod in self.pods:
-            pod.space.close()
+        for wish in self.wishes:
+            netns.remove(wish.netns)
         super().close()
 
 

@@ -30,6 +30,7 @@ def test_a_whole_question() -> None:
         {"hostPort": 80, "containerPort": 8080, "protocol": "TCP", "hostIP": ""},
         {"hostPort": 53, "containerPort": 53, "protocol": "udp", "hostIP": "0.0.0.0"},
         {"hostPort": 54, "containerPort": 53, "protocol": "udp", "hostIP": "10.0.0.1"},
+        {"HostPort": 81, "ContainerPort": 81, "Protocol": "tcp", "HostIP": ""},
         {"hostPort": 0, "containerPort": 9},
         {"hostPort": 55, "containerPort": 55, "hostIP": "fd00::1"},
     ]
@@ -39,6 +40,7 @@ def test_a_whole_question() -> None:
         PortMapping(80, 8080),
         PortMapping(53, 53, "udp"),
         PortMapping(54, 53, "udp", "10.0.0.1"),
+        PortMapping(81, 81),
     )
 
 

@@ -28,6 +28,8 @@ from arktos.network.embedded.rules import Fixed
 from arktos.network.localpods import LocalPods
 from arktos.network.metrics import Metrics
 from arktos.network.provider import NetworkFailure
+from arktos.network.services import rules as service_rules
+from arktos.network.services.routing import ServiceRouting
 from arktos.network.watches import Watches
 from arktos.wire import logs
 
@@ -98,6 +100,7 @@ class NodeNetwork:
         self.watches = Watches(client, options.node_name)
         self.network: EmbeddedNetwork | None = None
         self.peers: Peers | None = None
+        self.services: ServiceRouting | None = None
         self.metrics = Metrics(
             lambda: len(self.network.state.records) if self.network else 0,
             lambda: self.network.pool.capacity - len(self.network.pool) if self.network else 0,
@@ -115,6 +118,8 @@ class NodeNetwork:
         if self._waiting:
             return self._waiting
         problems = [*self._missing, *self._obstacles]
+        if self.services is not None and (problem := self.services.unready()):
+            problems.append(problem)
         return "; ".join(problems) or None
 
     async def run(self) -> None:
@@ -133,9 +138,16 @@ class NodeNetwork:
             await _until(network.start, lambda problem: setattr(self, "_waiting", problem))
             try:
                 group.create_task(peers.run(), name="peers")
+                self.services = self._routing()
+                group.create_task(self.services.run(), name="services")
                 await self._serve(network)
             finally:
                 network.close()
+
+    def _routing(self) -> ServiceRouting:
+        options, watches = self._options, self.watches
+        fixed = service_rules.Fixed(options.cluster_cidr, options.service_cidr, options.cluster_dns)
+        return ServiceRouting(watches, options.node_name, fixed, watches.services_known)
 
     async def _serve(self, network: EmbeddedNetwork) -> None:
         options = self._options

@@ -138,14 +138,16 @@ def result(version: str, attached: Attached, dns: Json | None = None) -> Json:
 def _ports(mappings: Any) -> tuple[PortMapping, ...]:
     found: list[PortMapping] = []
     try:
-        for mapping in mappings or ():
-            host, inside = int(mapping.get("hostPort") or 0), int(mapping.get("containerPort") or 0)
+        for entry in mappings or ():
+            # containerd writes HostPort for hostPort, and Go's plugins read either.
+            mapping = {name.lower(): value for name, value in entry.items()}
+            host, inside = int(mapping.get("hostport") or 0), int(mapping.get("containerport") or 0)
             protocol = str(mapping.get("protocol") or "tcp").lower()
-            host_ip = str(mapping.get("hostIP") or "")
+            host_ip = str(mapping.get("hostip") or "")
             if not host or ":" in host_ip:
                 continue  # Not asked for, or of a family that pods do not have here.
             if protocol not in _PROTOCOLS or not (0 < host < 65536 and 0 < inside < 65536):
-                raise CniFault(BAD_CONFIGURATION, f"portMappings: {mapping!r} is out of range")
+                raise CniFault(BAD_CONFIGURATION, f"portMappings: {entry!r} is out of range")
             found.append(PortMapping(host, inside, protocol, "" if host_ip == "0.0.0.0" else host_ip))
     except (TypeError, ValueError, AttributeError) as error:
         raise CniFault(BAD_CONFIGURATION, "portMappings are malformed", repr(error)) from error

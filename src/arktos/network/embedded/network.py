@@ -91,6 +91,13 @@ class EmbeddedNetwork:
     def unready(self) -> str:
         return self._unready
 
+    def tenant_of(self, address: str) -> str:
+        """Whose pod of this node has the address, "" for nobody's. Pods cannot send with another's."""
+        for record in self.state.records.values():
+            if record.address == address:
+                return record.pod.tenant
+        return ""
+
     async def attach(self, wish: Wish) -> Attached:
         key = (wish.container_id, wish.ifname)
         async with self._lock(key):
