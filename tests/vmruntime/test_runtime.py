@@ -215,7 +215,8 @@ async def test_killed_for_want_of_memory(runtime: RuntimeProcess, client: Runtim
 async def test_a_full_disk(runtime: RuntimeProcess, client: RuntimeClient) -> None:
     """A snapshot and a suspension that do not fit are refused, and the machine goes on."""
     runtime.terminate()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(runtime.data)], check=True)
+    small = ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(runtime.data)]
+    await asyncio.to_thread(subprocess.run, small, check=True)
     try:
         await runtime.start()
         await client.pull()
@@ -234,4 +235,4 @@ async def test_a_full_disk(runtime: RuntimeProcess, client: RuntimeClient) -> No
         await client.remove_sandbox(sandbox)
     finally:
         runtime.close()
-        subprocess.run(["umount", "-l", str(runtime.data)], check=True)
+        await asyncio.to_thread(subprocess.run, ["umount", "-l", str(runtime.data)], check=True)

@@ -191,7 +191,10 @@ class Life:
             await _loaded(machine)
         except (RpcError, Unreachable, OSError) as error:
             await self._failed_start(machine, error)
-        await machine.note(Event.RESUMED)
+        try:
+            await machine.note(Event.RESUMED, durable=True)
+        except OSError as error:
+            await self._failed_start(machine, error)
         # Noted, but not yet running: should we die now, the file still is the whole machine. It goes before the guest
         # takes its first step.
         await asyncio.to_thread(machine.memory_file.unlink, missing_ok=True)

@@ -93,13 +93,19 @@ class Machine:
             raise WrongState(f"the machine is {self.power}: it has no process")
         return self.monitor
 
-    async def note(self, event: Event, **detail: Any) -> None:
-        """What has happened, saved and told. Raises NotAllowed, OSError where it cannot be saved."""
+    async def note(self, event: Event, *, durable: bool = False, **detail: Any) -> None:
+        """What has happened, saved and told. Raises NotAllowed; with `durable`, OSError where it cannot be saved, and
+        nothing has happened then. Without, a full disk does not keep a machine from being stopped and removed."""
         async with self._saving:
             before = self.record.condition
             self.record.condition = after(before, event, time.time_ns(), **detail)
             try:
                 await self._save()
+            except OSError as error:
+                if durable:
+                    self.record.condition = before
+                    raise
+                _log.warning("record_not_saved", id=self.record.id, error=str(error))
             finally:
                 now = self.condition
                 _log.info("machine", id=self.record.id, what=event.value, power=now.power.value, reason=now.reason)

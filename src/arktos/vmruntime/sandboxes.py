@@ -100,7 +100,7 @@ class Sandboxes:
         record = self.get(id)
         if record.ready:
             record.ready = False
-            await self._save(record)
+            await self._save_if_possible(record)
 
     async def stop(self, id: str) -> None:
         """Its network goes, its address is free. Idempotent. Raises NotFound; Failed where CNI refuses: try again."""
@@ -124,7 +124,7 @@ class Sandboxes:
             raise Failed(f"failed to destroy network for sandbox {record.id!r}: {error}") from error
         await asyncio.to_thread(netns.remove, record.netns)
         record.netns, record.nic = "", None
-        await self._save(record)
+        await self._save_if_possible(record)
 
     async def remove(self, id: str) -> None:
         """Stops it and forgets it. Idempotent: one that is not there is gone."""
@@ -174,6 +174,14 @@ class Sandboxes:
         for responder in self._responders.values():
             responder.close()
         self._responders.clear()
+
+    async def _save_if_possible(self, record: SandboxRecord) -> None:
+        """A full disk must not keep a sandbox from being taken down; what stays on disk is put right at the next
+        start, when the namespace is not found."""
+        try:
+            await self._save(record)
+        except OSError as error:
+            _log.warning("record_not_saved", id=record.id, error=str(error))
 
     async def _save(self, record: SandboxRecord) -> None:
         await asyncio.to_thread(self._records.save, record)

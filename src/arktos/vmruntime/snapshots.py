@@ -6,13 +6,16 @@ without boots a machine that ran, and leaves a stopped one stopped.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from contextlib import suppress
+from pathlib import Path
 
 from arktos.rpc.method import RpcError
 from arktos.vmruntime import disks
 from arktos.vmruntime.disks import DiskSnapshot
-from arktos.vmruntime.errors import AlreadyExists, Failed, Invalid, NotFound, WrongState
+from arktos.vmruntime.errors import AlreadyExists, Failed, Invalid, NoSpace, NotFound, WrongState
 from arktos.vmruntime.life import Life
 from arktos.vmruntime.machine import Machine
 from arktos.vmruntime.monitor import Unreachable
@@ -21,6 +24,9 @@ from arktos.vmruntime.qemu_command import ROOT_DISK, ROOT_NODE
 from arktos.vmruntime.records import Hardware
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,61}[a-z0-9])?")
+
+_FULL = 8 << 20
+"""Bytes left on a disk that is called full."""
 
 
 def check_name(name: str) -> None:
@@ -55,12 +61,20 @@ async def _save_with_memory(machine: Machine, name: str) -> None:
     hardware = machine.record.hardware
     try:
         await _job(machine, "snapshot-save", name)
-    except RpcError:
+    except RpcError as error:
         await _go_on(machine)
+        if await asyncio.to_thread(_full, machine.disk_folder):
+            # QEMU calls it an input/output error.
+            raise NoSpace(f"the disk is full: {error.message}") from None
         raise
     if hardware is not None:
         machine.record.snapshots = {**machine.record.snapshots, name: hardware}
         await machine.save()
+
+
+def _full(folder: Path) -> bool:
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize < _FULL
 
 
 async def restore(machine: Machine, life: Life, name: str) -> None:
