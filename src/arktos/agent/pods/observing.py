@@ -98,13 +98,22 @@ class Observer:
 
 
 async def list_uids(runtime: Runtime) -> dict[str, dict[str, str]]:
-    """The uids of the pods that a runtime has anything of, with the labels that say whose they are."""
+    """The uids of the pods that a runtime has anything of, with the labels that say whose they are, and the grace
+    period that their containers carry. Raises RpcError."""
     sandboxes, containers = await asyncio.gather(
         runtime.call(cri.LIST_POD_SANDBOX, pb.ListPodSandboxRequest()),
         runtime.call(cri.LIST_CONTAINERS, pb.ListContainersRequest()),
     )
-    told = [each.labels for each in containers.containers] + [each.labels for each in sandboxes.items]
-    return {each[labels.POD_UID]: dict(each) for each in told if labels.POD_UID in each}
+    found: dict[str, dict[str, str]] = {}
+    for sandbox in sandboxes.items:
+        found.setdefault(sandbox.labels.get(labels.POD_UID, ""), {}).update(sandbox.labels)
+    for container in containers.containers:
+        told = found.setdefault(container.labels.get(labels.POD_UID, ""), {})
+        told.update(container.labels)
+        if labels.GRACE_PERIOD in container.annotations:
+            told[labels.GRACE_PERIOD] = container.annotations[labels.GRACE_PERIOD]
+    found.pop("", None)
+    return found
 
 
 def _container(status: Any, listed: Any) -> Container:

@@ -222,6 +222,7 @@ class PodService:
 
 def _skeleton(uid: str, told: Mapping[str, str]) -> Obj:
     """What the labels of a sandbox tell of its pod."""
+    grace = told.get(labels.GRACE_PERIOD, "")
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -231,5 +232,8 @@ def _skeleton(uid: str, told: Mapping[str, str]) -> Obj:
             "tenant": told.get(labels.POD_TENANT) or "",
             "uid": uid,
         },
-        "spec": {"containers": [], "terminationGracePeriodSeconds": _ORPHAN_GRACE},
+        "spec": {
+            "containers": [],
+            "terminationGracePeriodSeconds": int(grace) if grace.isdecimal() else _ORPHAN_GRACE,
+        },
     }
