@@ -240,10 +240,52 @@ async def test_action(api: Any) -> None:
 async def test_actions_of_a_tenant(api: Any) -> None:
     await api.tenant("acme")
     acme = api.admin_of("acme")
-    (await api.post(PODS, api.vm_pod("v"), user=acme)).ok(201)
+    (await api.post(PODS, api.vm_pod("v", nodeName="n"), user=acme)).ok(201)
     (await api.post(f"{PODS}/v/action", {"operation": "reboot"}, user=acme)).ok(201)
     assert [a["metadata"]["tenant"] for a in (await api.get("/api/v1/actions", user=acme)).items] == ["acme"]
     assert (await api.get("/api/v1/actions")).items == []
+
+
+async def test_actions_of_power_change_what_the_pod_wants(api: Any) -> None:
+    (await api.post(PODS, api.vm_pod("v", nodeName="n"))).ok(201)
+    created = (await api.post(f"{PODS}/v/action", {"operation": "stop", "powerParams": {"gracePeriodSeconds": 5}})).ok(
+        201
+    )
+    action = (await api.get(f"/api/v1/namespaces/default/actions/{created['details']['name']}")).ok()
+    assert action["spec"]["stopAction"] == {"gracePeriodSeconds": 5}
+    pod = (await api.get(f"{PODS}/v")).ok()
+    assert pod["spec"]["virtualMachine"]["powerSpec"] == "Shutdown" and pod["metadata"]["generation"] == 2
+    (await api.post(f"{PODS}/v/action", {"operation": "start"}, dryRun="All")).ok(201)
+    assert (await api.get(f"{PODS}/v")).ok()["metadata"]["generation"] == 2
+    (await api.post(f"{PODS}/v/action", {"operation": "start"})).ok(201)
+    (await api.post(f"{PODS}/v/action", {"operation": "start"})).ok(201)
+    pod = (await api.get(f"{PODS}/v")).ok()
+    assert pod["spec"]["virtualMachine"]["powerSpec"] == "Running" and pod["metadata"]["generation"] == 3
+    for operation in ("pause", "resume"):
+        (await api.post(f"{PODS}/v/action", {"operation": operation})).refused(409, "power state is nostate")
+    (await api.post(PODS, api.vm_pod("unbound"))).ok(201)
+    (await api.post(f"{PODS}/unbound/action", {"operation": "stop"})).refused(409, "it is not on a node yet")
+
+
+async def test_actions_by_hand_find_their_node(api: Any) -> None:
+    actions = "/api/v1/namespaces/default/actions"
+    pod = (await api.post(PODS, api.vm_pod("v", nodeName="n"))).ok(201)
+    (await api.post(PODS, api.pod("c"))).ok(201)
+    (await api.post(PODS, api.vm_pod("unbound"))).ok(201)
+
+    def action(name: str, **spec: Any) -> Any:
+        body = {"podName": "v", "rebootAction": {}, **spec}
+        return {"kind": "Action", "apiVersion": "v1", "metadata": {"name": name}, "spec": body}
+
+    made = (await api.post(actions, action("a"))).ok(201)
+    assert (made["spec"]["nodeName"], made["spec"]["podID"]) == ("n", pod["metadata"]["uid"])
+    (await api.post(actions, action("b", podName="none"))).refused(422, 'spec.podName: Not found: "none"')
+    (await api.post(actions, action("b", podName="c"))).refused(422, "not a virtual machine")
+    (await api.post(actions, action("b", podName="unbound"))).refused(409, "it is not on a node yet")
+    (await api.post(actions, action("b", nodeName="m"))).refused(422, "pod v has n")
+    (await api.post(actions, action("b", podID="x"))).refused(422, "spec.podID")
+    (await api.post(actions, action("b", podName=""))).refused(422, "spec.podName: Required value")
+    (await api.post(actions, action("b", stopAction={}))).refused(422, "may not specify more than 1 action")
 
 
 async def test_tokens(api: Any) -> None:

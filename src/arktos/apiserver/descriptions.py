@@ -76,6 +76,16 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
             "powerState": "The power state: nostate, running, paused, shutdown, crashed or suspended.",
             "ready": "Whether it has passed its readiness check.",
             "restartCount": "How often it was restarted.",
+            "snapshots": "The snapshots that it can be taken back to.",
+        },
+    ),
+    "VirtualMachineSnapshot": (
+        "A snapshot of a virtual machine.",
+        {
+            "name": "The name, which is its ID, too.",
+            "creationTimestamp": "When it was taken.",
+            "memory": "Whether it holds the memory, too.",
+            "size": "Bytes of memory in it.",
         },
     ),
     "NicStatus": (
@@ -125,7 +135,7 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
         {"phase": "Active, or Terminating once it is deleted.", "conditions": "What is known of it beyond its phase."},
     ),
     "Action": (
-        "Something to be done once to a pod: reboot, snapshot or restore its virtual machine.",
+        "Something to be done once to a virtual machine: a reboot, a snapshot, a change of power.",
         {**_OBJECT, "spec": "What is to be done.", "status": "What became of it."},
     ),
     "ActionList": ("A list of actions.", {**_OBJECT, "items": "The actions."}),
@@ -138,6 +148,10 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
             "rebootAction": "Reboots the virtual machine.",
             "snapshotAction": "Takes a snapshot of the virtual machine.",
             "restoreAction": "Takes the virtual machine back to a snapshot.",
+            "startAction": "Starts the virtual machine.",
+            "stopAction": "Shuts the virtual machine down. Its disk, its node and its address are kept.",
+            "pauseAction": "Halts the virtual machine in memory.",
+            "resumeAction": "Lets a paused or suspended virtual machine go on.",
         },
     ),
     "ActionStatus": (
@@ -150,11 +164,17 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
             "rebootStatus": "What became of a reboot.",
             "snapshotStatus": "What became of a snapshot.",
             "restoreStatus": "What became of a restore.",
+            "powerStatus": "What became of a change of power.",
         },
     ),
     "RebootParams": ("How to reboot.", {"delayInSeconds": "Seconds to wait before."}),
     "SnapshotParams": ("How to take a snapshot.", {"snapshotName": "The name of the snapshot."}),
     "RestoreParams": ("What to restore.", {"snapshotID": "The snapshot to go back to."}),
+    "PowerParams": (
+        "How to change the power.",
+        {"gracePeriodSeconds": "Seconds that the guest has to shut down; those of its pod by default."},
+    ),
+    "PowerStatus": ("What became of a change of power.", {"powerState": "The power state that was reached."}),
     "RebootStatus": ("What became of a reboot.", {"rebootSuccessful": "Whether it was done."}),
     "SnapshotStatus": ("What became of a snapshot.", {"snapshotID": "The ID of the snapshot."}),
     "RestoreStatus": ("What became of a restore.", {"restoreSuccessful": "Whether it was done."}),
@@ -162,10 +182,11 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
         "Asks for an action on a pod, through its action subresource.",
         {
             **_OBJECT,
-            "operation": "What is to be done: reboot, snapshot or restore.",
+            "operation": "What is to be done: reboot, snapshot, restore, start, stop, pause or resume.",
             "rebootParams": "How to reboot.",
             "snapshotParams": "How to take a snapshot.",
             "restoreParams": "What to restore.",
+            "powerParams": "How to start, stop, pause or resume.",
         },
     ),
     "ControllerInstance": (

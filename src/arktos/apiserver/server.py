@@ -21,6 +21,7 @@ from arktos.apiserver import (
     node_rights,
 )
 from arktos.apiserver.admission import Admission, Attempt, Effects
+from arktos.apiserver.admission_actions import ActionTargets
 from arktos.apiserver.admission_podsecurity import PodSecurity
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
@@ -192,6 +193,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
             "pods": [accounts, admission_pods.tolerate, priorities.step, security.step],
+            "actions": [ActionTargets(store).step],
             "nodes": [node_rights.own_name, admission_pods.taint],
             "services": [services.step],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from arktos.model.actions import OPERATIONS
 from arktos.model.columns_cell import AGE, NAME, Cell, Printer, age_of, at, flag, name_of, number, part, text, wide
 from arktos.model.columns_core import WITH_PHASE
 from arktos.model.kinds import Column, Obj
 
-_OPERATIONS = {"rebootAction": "reboot", "snapshotAction": "snapshot", "restoreAction": "restore"}
+_OPERATIONS = {each.action: each.name for each in OPERATIONS}
 
 
 def action(obj: Obj) -> list[Cell]:

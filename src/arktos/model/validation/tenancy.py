@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arktos.model.actions import ACTION_FIELDS
 from arktos.model.kinds import RESERVED_TENANTS, Obj
 from arktos.model.metadata import check_finalizer
 from arktos.model.validation.causes import (
@@ -65,14 +66,14 @@ def _check_tenant_update(errs: Errors, tenant: Obj, old: Obj) -> None:
 
 TENANT = Rules(always=_check_tenant, create=_check_new_tenant, update=_check_tenant_update, subresources=_ENDING)
 
-_OPERATIONS = ("rebootAction", "snapshotAction", "restoreAction")
+_CHOICES = ", ".join(f"`{name}`" for name in ACTION_FIELDS)
 
 
 def _check_action(errs: Errors, action: Obj) -> None:
     spec = action.get("spec") or {}
-    found = [name for name in _OPERATIONS if name in spec]
+    found = [name for name in ACTION_FIELDS if name in spec]
     if not found:
-        errs.append(required("spec", "must specify one of: `rebootAction`, `snapshotAction`, `restoreAction`"))
+        errs.append(required("spec", f"must specify one of: {_CHOICES}"))
     for name in found[1:]:
         errs.append(forbidden(f"spec.{name}", "may not specify more than 1 action"))
     if not spec.get("podName"):
@@ -84,10 +85,12 @@ def _check_action(errs: Errors, action: Obj) -> None:
         check_not_negative(errs, spec["rebootAction"], "spec.rebootAction", "delayInSeconds")
     if "restoreAction" in spec and not spec["restoreAction"].get("snapshotID"):
         errs.append(required("spec.restoreAction.snapshotID"))
+    if "stopAction" in spec:
+        check_not_negative(errs, spec["stopAction"], "spec.stopAction", "gracePeriodSeconds")
 
 
 def _check_action_update(errs: Errors, action: Obj, old: Obj) -> None:
-    for name in ("podName", *_OPERATIONS):
+    for name in ("podName", *ACTION_FIELDS):
         new_spec, old_spec = action.get("spec") or {}, old.get("spec") or {}
         check_immutable(errs, f"spec.{name}", new_spec.get(name), old_spec.get(name))
 
