@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -11,12 +12,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.message
 import pytest
 
 from arktos.hostnet.cni import CniError
 from arktos.hostnet.links import Links
 from conftest import System, eventually
 from network.node_process import NODE_IP, NodeProcess
+from network.stage import Space
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
@@ -39,6 +42,15 @@ def set_of(name: str) -> str:
     return found[1] if found else ""
 
 
+def asked(space: Space) -> str:
+    """What the cluster's DNS server tells a pod."""
+    question = dns.message.make_query("kubernetes.default.svc.cluster.local.", "A")
+    with space.udp() as asking:
+        asking.sendto(question.to_wire(), ("10.96.0.10", 53))
+        answer = dns.message.from_wire(asking.recv(4096))
+    return str(next(iter(answer.answer[0])))
+
+
 async def test_from_nothing_to_pods_and_through_a_kill(node: NodeProcess) -> None:
     node.start()
     eventually(lambda: "n1 has no podCIDR" in node.http("/readyz")[1], 30, "waits for the podCIDR")
@@ -57,6 +69,8 @@ async def test_from_nothing_to_pods_and_through_a_kill(node: NodeProcess) -> Non
         sandboxes.append((space, container, args, result.address.partition("/")[0]))
     web, other, db = sandboxes
     assert web[0].pings(db[3]) and not web[0].pings(other[3])
+    for space in (web[0], other[0]):
+        assert await asyncio.to_thread(asked, space) == "10.96.0.1", "each tenant's own kubernetes"
 
     before = shown("nft", "--stateless", "list", "ruleset")
     node.kill()

@@ -21,6 +21,8 @@ from arktos.client.ratelimit import Backoff
 from arktos.client.serving import HealthServer
 from arktos.network.cni import install
 from arktos.network.cni.daemon import POD_WAIT, CniDaemon
+from arktos.network.dns.server import DnsServer
+from arktos.network.dns.server import zone as dns_zone
 from arktos.network.embedded import host, plumbing
 from arktos.network.embedded.network import EmbeddedNetwork
 from arktos.network.embedded.peers import Peers, node_network
@@ -101,6 +103,7 @@ class NodeNetwork:
         self.network: EmbeddedNetwork | None = None
         self.peers: Peers | None = None
         self.services: ServiceRouting | None = None
+        self.dns: DnsServer | None = None
         self.metrics = Metrics(
             lambda: len(self.network.state.records) if self.network else 0,
             lambda: self.network.pool.capacity - len(self.network.pool) if self.network else 0,
@@ -118,9 +121,8 @@ class NodeNetwork:
         if self._waiting:
             return self._waiting
         problems = [*self._missing, *self._obstacles]
-        if self.services is not None and (problem := self.services.unready()):
-            problems.append(problem)
-        return "; ".join(problems) or None
+        problems += [part.unready() for part in (self.services, self.dns) if part is not None]
+        return "; ".join(filter(None, problems)) or None
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -138,8 +140,9 @@ class NodeNetwork:
             await _until(network.start, lambda problem: setattr(self, "_waiting", problem))
             try:
                 group.create_task(peers.run(), name="peers")
-                self.services = self._routing()
+                self.services, self.dns = self._routing(), self._dns(network)
                 group.create_task(self.services.run(), name="services")
+                group.create_task(self.dns.run(), name="dns")
                 await self._serve(network)
             finally:
                 network.close()
@@ -148,6 +151,11 @@ class NodeNetwork:
         options, watches = self._options, self.watches
         fixed = service_rules.Fixed(options.cluster_cidr, options.service_cidr, options.cluster_dns)
         return ServiceRouting(watches, options.node_name, fixed, watches.services_known)
+
+    def _dns(self, network: EmbeddedNetwork) -> DnsServer:
+        options = self._options
+        zone = dns_zone(options.cluster_domain, options.cluster_dns, options.cluster_cidr, options.service_cidr)
+        return DnsServer(self.watches, network.tenant_of, zone, options.resolv_conf)
 
     async def _serve(self, network: EmbeddedNetwork) -> None:
         options = self._options

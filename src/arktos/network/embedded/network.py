@@ -53,6 +53,7 @@ class EmbeddedNetwork:
         self._locks: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._bridges: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._writing = asyncio.Lock()
+        self._tenants: dict[str, str] = {}
         self._records: Records
         self.plumbing: Plumbing
         self._unready = "the network is being restored"
@@ -70,6 +71,7 @@ class EmbeddedNetwork:
             lambda: [record for record in found if record.complete and self.plumbing.alive(record)]
         )
         self.state.records.update((record.key, record) for record in alive)
+        self._tenants = {record.address: record.pod.tenant for record in alive}
         note = await asyncio.to_thread(self._records.read_pool)
         self.pool = Pool.restored(self._network, note, (IPv4Address(record.address) for record in found))
         try:
@@ -91,12 +93,9 @@ class EmbeddedNetwork:
     def unready(self) -> str:
         return self._unready
 
-    def tenant_of(self, address: str) -> str:
-        """Whose pod of this node has the address, "" for nobody's. Pods cannot send with another's."""
-        for record in self.state.records.values():
-            if record.address == address:
-                return record.pod.tenant
-        return ""
+    def tenant_of(self, address: str) -> str | None:
+        """Whose pod of this node has the address. Pods cannot send with another's."""
+        return self._tenants.get(address)
 
     async def attach(self, wish: Wish) -> Attached:
         key = (wish.container_id, wish.ifname)
@@ -182,6 +181,7 @@ class EmbeddedNetwork:
             annotations={name: text for name, text in (wish.annotations or {}).items() if name.endswith("-bandwidth")},
         )
         self.state.records[record.key] = record
+        self._tenants[record.address] = tenant
         return record
 
     async def _make(self, record: Record) -> None:
@@ -207,6 +207,7 @@ class EmbeddedNetwork:
         except LinkError as error:
             raise NetworkFailure(f"cannot detach {record.pod}: {error.strerror}", again=True) from error
         self.state.records.pop(record.key, None)
+        self._tenants.pop(record.address, None)
         await self.nft.apply()
         name = bridge_name(record.pod.tenant)
         async with self._bridges[name]:
