@@ -28,7 +28,9 @@ from network.service_stage import POD, Mirrors, cached, endpoint, service, slice
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 SERVER = "10.96.0.10"
 POD_A, POD_B, STRANGER, NODE = "10.244.0.11", "10.244.0.12", "10.244.9.9", "127.0.0.1"
-TENANTS = {POD_A: "acme", POD_B: "umbrella"}
+POD_NEW = "10.244.0.13"
+TENANTS = {POD_A: "acme", POD_B: "umbrella", POD_NEW: "new"}
+KNOWN = {"acme", "umbrella"}
 
 
 class Upstream(asyncio.DatagramProtocol):
@@ -104,7 +106,7 @@ class World:
 @contextlib.asynccontextmanager
 async def serving(tmp_path: Path, resolv_conf: str = "nameserver 127.0.0.53\n") -> AsyncIterator[World]:
     with Links() as links:
-        for address in (POD_A, POD_B, STRANGER):
+        for address in (POD_A, POD_B, POD_NEW, STRANGER):
             links.address("lo", f"{address}/32")
     file = tmp_path / "resolv.conf"
     file.write_text(resolv_conf)
@@ -113,7 +115,7 @@ async def serving(tmp_path: Path, resolv_conf: str = "nameserver 127.0.0.53\n") 
     transport, _ = await loop.create_datagram_endpoint(lambda: upstream, local_addr=("127.0.0.53", 53))
     stream = await asyncio.start_server(upstream.stream, "127.0.0.53", 53)
     where = zone("cluster.local", SERVER, "10.244.0.0/16", "10.96.0.0/12")
-    server = DnsServer(mirrors, TENANTS.get, where, file)
+    server = DnsServer(mirrors, TENANTS.get, where, file, known=KNOWN.__contains__)
     task = asyncio.create_task(server.run())
     try:
         async with asyncio.timeout(20):
@@ -154,6 +156,7 @@ async def test_services_by_tenant(world: World) -> None:
     assert await world.code(f"db.{DOMAIN}", source=POD_B) == "NXDOMAIN"
     assert await world.code(f"web.{DOMAIN}", source=STRANGER) == "REFUSED"
     assert await world.code("www.example.com", source=STRANGER) == "REFUSED"
+    assert await world.code(f"web.{DOMAIN}", source=POD_NEW) == "SERVFAIL"  # its services are not known yet
     response = await world.ask(f"WeB.{DOMAIN}")
     assert response.flags & dns.flags.AA and response.answer[0].name.to_text().startswith("WeB.")
     assert response.answer[0].ttl == 5

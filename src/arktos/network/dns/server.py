@@ -38,13 +38,24 @@ _ALIASES = 8
 
 
 class DnsServer:
-    """Answers the pods of this node. `askers` says whose tenant a source address is."""
+    """Answers the pods of this node. `askers` says whose tenant a source address is; `known` whether that tenant's
+    services are all here: until then its questions are answered SERVFAIL, so that they are asked again."""
 
-    def __init__(self, sources: Sources, askers: Askers, zone: Zone, resolv_conf: Path, *, port: int = 53) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        askers: Askers,
+        zone: Zone,
+        resolv_conf: Path,
+        *,
+        known: Callable[[str], bool] = lambda tenant: True,
+        port: int = 53,
+    ) -> None:
         self.failure = "the DNS server has not been started"
         self.questions = 0
         self._zone = zone
         self._askers = askers
+        self._known = known
         self._records = Records(sources)
         self._resolv_conf = resolv_conf
         self._port = port
@@ -136,6 +147,8 @@ class DnsServer:
             return messages.respond(query, dns.rcode.REFUSED)
         if not self._zone.holds(name):
             return None
+        if not self._known(tenant):
+            return messages.respond(query, dns.rcode.SERVFAIL)
         records = self._records.of(tenant)
         kind = dns.rdatatype.to_text(query.question[0].rdtype)
         answer = self._zone.lookup(records, name, kind)
