@@ -19,8 +19,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-# In the place of this folder, where a module has the name of the tests' package.
-sys.path[0] = str(Path(__file__).parent.parent / "tests")
+# Not this folder, where a module has the name of the tests' package.
+sys.path.remove(str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from arktos.rpc import vm
 from arktos.rpc.protos import vm_pb2 as pb

@@ -24,8 +24,9 @@ ROOT_NODE = "root"
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
-_TCG_CACHE_MIB = 32
-"""QEMU's own choice is a gigabyte, which counts against the promise of 60 MiB."""
+_TCG_CACHE_MIB = 16
+"""For translated code. It fills up whatever its size, and counts against the 60 MiB that a machine may take above its
+memory; with twice as much a guest boots a tenth faster."""
 
 
 def arguments(
