@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
 from arktos.agent.pods.table import Pods
-
-_BUCKETS = (0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 20.0, 30.0, 45.0, 60.0, 120.0, 180.0, 300.0, 600.0)
 
 
 class Metrics:
@@ -23,16 +21,6 @@ class Metrics:
         self._containers = Gauge(
             "kubelet_running_containers", "Containers by state.", ("container_state",), registry=self.registry
         )
-        self._start = Histogram(
-            "kubelet_pod_start_duration_seconds",
-            "Seconds from a pod's arrival on the node to all its containers running.",
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
-
-    def started(self, seconds: float) -> None:
-        """A pod runs, so long after it came."""
-        self._start.observe(seconds)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type."""

@@ -277,3 +277,50 @@ def test_resize_in_place(shared_node: Any) -> None:
     shared_node.admin("patch", "pod", "resized", "--subresource=resize", "-p", json.dumps(huge))
     pod = shared_node.until("resized", lambda pod: condition(pod, "PodResizePending"))
     assert condition(pod, "PodResizePending")["reason"] == "Infeasible"
+
+
+def test_ephemeral_container(shared_node: Any) -> None:
+    shared_node.run("debugged", "sleep 1000")
+    shared_node.until("debugged", running)
+    patch = {"spec": {"ephemeralContainers": [{"name": "e0", "image": "arktos.test/busybox:1", "command": ["true"]}]}}
+    shared_node.admin("patch", "pod", "debugged", "--subresource=ephemeralcontainers", "-p", json.dumps(patch))
+
+    def ended(pod: Any) -> Any:
+        statuses = pod["status"].get("ephemeralContainerStatuses") or [{"state": {}}]
+        return "terminated" in statuses[0]["state"]
+
+    pod = shared_node.until("debugged", ended)
+    assert pod["status"]["ephemeralContainerStatuses"][0]["restartCount"] == 0
+    assert running(pod)
+
+
+def test_two_tenants_have_pods_of_one_name(shared_node: Any) -> None:
+    shared_node.admin("create", "-f", "-", input=json.dumps(_tenant("acme")), timeout=60)
+    other = shared_node.system.tenant("acme")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "same", "namespace": "default"},
+        "spec": {
+            "nodeName": shared_node.name,
+            "automountServiceAccountToken": False,
+            "terminationGracePeriodSeconds": 1,
+            "containers": [{"name": "c0", "image": "arktos.test/busybox:1", "command": ["sleep", "1000"]}],
+        },
+    }
+    for kubectl in (shared_node.admin, other):
+        kubectl.run("create", "namespace", "default")
+        kubectl.run("create", "serviceaccount", "default")
+        kubectl("create", "-f", "-", input=json.dumps(pod))
+    found = []
+    for kubectl in (shared_node.admin, other):
+        eventually(lambda kubectl=kubectl: running(kubectl.json("get", "pod", "same")), 30)
+        found.append(kubectl.json("get", "pod", "same")["status"]["podIP"])
+    assert len(set(found)) == 2
+    other("delete", "pod", "same", "--wait=false")
+    eventually(lambda: other.run("get", "pod", "same").returncode != 0, 30)
+    assert running(shared_node.admin.json("get", "pod", "same"))
+
+
+def _tenant(name: str) -> Any:
+    return {"apiVersion": "v1", "kind": "Tenant", "metadata": {"name": name}, "spec": {"storageClusterId": "0"}}

@@ -50,6 +50,8 @@ class _Memory:
     resizing: Resizing
     waiting: dict[str, Waiting] = field(default_factory=dict)
     volumes: dict[str, MountedVolume] | None = None
+    shown: tuple[Obj, Obj] | None = None
+    """The pod's labels and annotations as its volumes show them."""
     config: pb.PodSandboxConfig | None = None
     adopted: bool = False
     """Whether probes of containers that run already were told that they are not new."""
@@ -107,9 +109,9 @@ class Containers:
         for name in made.waiting:
             message = f"Back-off restarting failed container {name} in pod {described(record.pod)}"
             self._parts.telling.warning(record.pod, "BackOff", message, name)
-        resize = memory.resizing.due(record)
+        settled = made.idle and memory.volumes is not None and memory.shown == _shown(record.pod)
         try:
-            if not (made.idle and memory.volumes is not None and not resize):
+            if not settled or memory.resizing.due(record):
                 return await self._work(record, memory, runtime, made)
         except (VolumeError, ConfigError) as error:
             self._parts.telling.warning(record.pod, error.reason, error.message)
@@ -127,6 +129,9 @@ class Containers:
         """As `Workload`. Raises NoRuntime, RpcError."""
         runtime = await self._runtime(record)
         await remove_everything(runtime, record.observed)
+        observer = self._observers.get(runtime.name)
+        if observer is not None:
+            observer.forget(each.id for each in record.observed.containers)
 
     def forget(self, uid: str) -> None:
         """As `Workload`."""
@@ -225,6 +230,7 @@ class Containers:
         # All to their ends, whatever goes wrong with one: what was made is not to be made twice.
         await asyncio.gather(room, volumes, *images, return_exceptions=True)
         memory.volumes = volumes.result()
+        memory.shown = _shown(record.pod)
         sandbox_id, config, ips = room.result()
         return Room(runtime, sandbox_id, config, ips, memory.volumes), [image.result() for image in images]
 
@@ -285,6 +291,12 @@ class Containers:
         _log.info("container_stopped", uid=record.uid, container=step.container.name, why=step.why.value)
         grace = _grace(record.pod, step)
         await memory.ending.container(runtime, record, step.container, grace, step.message)
+
+
+def _shown(pod: Obj) -> tuple[Obj, Obj]:
+    """What of a pod can change and be seen in its volumes (downwardAPI)."""
+    meta = pod["metadata"]
+    return meta.get("labels") or {}, meta.get("annotations") or {}
 
 
 def _grace(pod: Obj, step: Kill) -> float:

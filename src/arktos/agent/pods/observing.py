@@ -46,15 +46,17 @@ class Observer:
             *(self._sandbox(each) for each in sandboxes.items),
             *(self._container(each, before) for each in containers.containers),
         )
+        present = {each.id for each in containers.containers}
+        self.forget(each.id for each in before.containers if each.id not in present)
         return Observed(
             _newest_first(each for each in found if isinstance(each, Sandbox)),
             _newest_first(each for each in found if isinstance(each, Container)),
         )
 
-    def forget(self, observed: Observed) -> None:
+    def forget(self, container_ids: Iterable[str]) -> None:
         """Drops what is remembered of containers that are gone."""
-        for container in observed.containers:
-            self._ended.pop(container.id, None)
+        for container_id in container_ids:
+            self._ended.pop(container_id, None)
 
     async def _sandbox(self, listed: Any) -> Sandbox | None:
         answer = await self._unless_gone(cri.POD_SANDBOX_STATUS, pb.PodSandboxStatusRequest(pod_sandbox_id=listed.id))

@@ -31,7 +31,7 @@ from arktos.agent.volumes import VolumeError
 from arktos.client.errors import ConnectionFailed
 from arktos.client.ratelimit import Backoff
 from arktos.model import dates
-from arktos.model.status import ApiError
+from arktos.model.status import ApiError, NotFound
 from arktos.rpc.method import RpcError
 from arktos.wire import logs
 
@@ -246,16 +246,19 @@ class Worker:
             self._dirty = True
         else:
             self._tell()
-        if self._overtaken:
-            # Something happened while it acted: it may have acted on what is no longer so.
-            self._due = now
-        else:
-            self._due = None if outcome.again is None and self.stage is self._acts else now + (outcome.again or 0.0)
+        # Something happened while it acted: it may have acted, and looked, at what is no longer so.
+        self._dirty = self._dirty or self._overtaken
+        self._due = None if outcome.again is None and self.stage is self._acts else now + (outcome.again or 0.0)
 
     def _failed(self, error: Exception) -> None:
         delay = self._backoff.next()
         self._not_before = asyncio.get_running_loop().time() + delay
         self._due = self._not_before
+        # What failed may have done half of it.
+        self._dirty = True
+        if isinstance(error, NoRuntime | NotFound) and self.stage is Stage.SYNCING:
+            message = f"Failed to create pod sandbox: {error}"
+            self._hands.telling.warning(self.record.pod, "FailedCreatePodSandBox", message)
         _log.warning("pod_failed", uid=self.record.uid, stage=self.stage.value, error=str(error), again=round(delay, 1))
 
     # looking and telling

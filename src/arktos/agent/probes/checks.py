@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -179,10 +180,7 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 def _refused(host: str, port: int, error: OSError) -> str:
-    text = (error.strerror or str(error)).lower()
-    for known in ("connection refused", "no route to host", "network is unreachable", "connection reset by peer"):
-        if known in text:
-            text = known
+    text = os.strerror(error.errno).lower() if error.errno and error.errno > 0 else str(error)
     return f"dial tcp {_bracketed(host)}:{port}: connect: {text}"
 
 
