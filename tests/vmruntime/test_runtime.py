@@ -236,3 +236,34 @@ async def test_a_full_disk(runtime: RuntimeProcess, client: RuntimeClient) -> No
     finally:
         runtime.close()
         await asyncio.to_thread(subprocess.run, ["umount", "-l", str(runtime.data)], check=True)
+
+
+async def test_volumes_become_disks_that_the_guest_can_use(
+    runtime: RuntimeProcess, client: RuntimeClient, tmp_path: Path
+) -> None:
+    """A ConfigMap's directory, an emptyDir and a raw file that belongs to root, seen from inside."""
+    settings, scratch, raw = tmp_path / "settings", tmp_path / "scratch", tmp_path / "raw.img"
+    for folder in (settings, scratch):
+        folder.mkdir()
+    (settings / "..data").symlink_to(".")
+    (settings / "colour").write_text("green")
+    raw.write_bytes(b"here".ljust(1 << 20, b"\0"))
+    raw.chmod(0o600)
+    script = (
+        "mount -t ext4 /dev/vdd /mnt && echo kept > /mnt/file && umount /mnt && mkdir -p /run/s && "
+        "mount -t iso9660 /dev/vdc /run/s && echo SEEN=$(cat /run/s/colour)-$(head -c 4 /dev/vde) && "
+        "printf back | dd of=/dev/vde conv=notrunc 2>/dev/null && sync && echo WRITTEN"
+    )
+    config = client.container_config(
+        annotations={"arktos.io/virtual-machine": json.dumps({"script": script})},
+        mounts=[pb.Mount(host_path=str(path), container_path="/x") for path in (settings, scratch, raw)],
+    )
+    sandbox = await client.sandbox("a")
+    machine = await client.container(sandbox, config)
+    await client.start(machine)
+    log = await client.until_logged("a", "GUEST-READY")
+    assert "SEEN=green-here" in log and "WRITTEN" in log, log
+    await client.power(machine, vmpb.STOPPED, 60)
+    assert raw.read_bytes()[:5] == b"back\0"
+    assert (scratch / "disk.img").stat().st_blocks * 512 < 64 << 20
+    await client.remove_sandbox(sandbox)
