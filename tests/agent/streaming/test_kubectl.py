@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -19,6 +20,9 @@ from typing import Any
 
 import pytest
 
+from arktos.agent.runtimes import Runtime, RuntimeSpec
+from arktos.rpc import cri
+from arktos.rpc.protos import cri_pb2 as pb
 from conftest import Kubectl, eventually, kubectl_binaries
 
 POD = "shell"
@@ -160,3 +164,34 @@ def test_pods_and_nodes_are_proxied_to(shell: Any) -> None:
     pods = json.loads(kubectl("get", "--raw", f"/api/v1/nodes/{shell.name}/proxy/pods"))
     assert POD in [pod["metadata"]["name"] for pod in pods["items"]]
     assert kubectl("get", "--raw", f"/api/v1/nodes/{shell.name}/proxy/healthz") == "ok"
+
+
+def test_a_followed_log_goes_on_through_rotations(shell: Any) -> None:
+    count = 3000
+    script = f"i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo $i; [ $((i % 100)) -eq 0 ] && sleep 0.1; done; exit 0"
+    pod = shell.run("rotates", script, restartPolicy="Never")
+    shell.until("rotates", lambda pod: pod["status"].get("phase") in ("Running", "Succeeded"), 60)
+    folder = shell.home / "pods" / f"system_default_rotates_{pod['metadata']['uid']}" / "c0"
+
+    async def rotate(container: str) -> None:
+        runtime = Runtime(RuntimeSpec("containerd", "container", str(shell.socket)))
+        for number in range(4):
+            size = (folder / "0.log").stat().st_size
+            (folder / "0.log").rename(folder / f"0.log.2026010{number + 1}-000000")
+            await runtime.call(cri.REOPEN_CONTAINER_LOG, pb.ReopenContainerLogRequest(container_id=container))
+            assert size
+            async with asyncio.timeout(20):
+                while not (folder / "0.log").stat().st_size:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        await runtime.aclose()
+
+    with started(shell.admin, "logs", "-f", "rotates") as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        container = shell.pod("rotates")["status"]["containerStatuses"][0]["containerID"].rpartition("/")[2]
+        asyncio.run(rotate(container))
+        said = process.stdout.read()
+    expected = "".join(f"{n}\n" for n in range(1, count + 1))
+    assert (first + said).decode() == expected
+    assert shell.admin("logs", "rotates") == expected
+    assert shell.admin("logs", "--tail=1500", "rotates") == "".join(f"{n}\n" for n in range(1501, count + 1))

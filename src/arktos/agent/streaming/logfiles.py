@@ -15,6 +15,7 @@ from typing import IO
 from arktos.agent.streaming.crilog import ends_line
 
 _BLOCK = 64 * 1024
+_ATTEMPTS = 10
 _ROTATED = re.compile(r"\.\d{8}-\d{6}(\.gz)?\Z")
 
 
@@ -34,6 +35,41 @@ def files_of(current: Path) -> list[Path]:
 def open_log(path: Path) -> IO[bytes]:
     """Raises OSError."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb", buffering=0)  # type: ignore[return-value]
+
+
+def open_next(file: IO[bytes], current: Path) -> IO[bytes] | None:
+    """The file that was begun after `file`, which is of the same log; None if there is none (yet). However fast files
+    are rotated, none is left out, unless `file` itself has been compressed or removed: then it goes on with `current`.
+    Raises OSError."""
+    mine = os.fstat(file.fileno()).st_ino
+    for _ in range(_ATTEMPTS):
+        following = _after(mine, current)
+        if following is None:
+            return None
+        try:
+            found = open_log(following[0])
+        except FileNotFoundError:
+            continue
+        # A rotation since the look would have given the name to a later file.
+        if _after(mine, current) == (following[0], os.fstat(found.fileno()).st_ino):
+            return found
+        found.close()
+    return None
+
+
+def _after(inode: int, current: Path) -> tuple[Path, int] | None:
+    """Name and inode of the file that follows another."""
+    files: list[tuple[Path, int]] = []
+    for path in files_of(current):
+        try:
+            files.append((path, path.stat().st_ino))
+        except OSError:
+            continue
+    numbers = [number for _, number in files]
+    if inode in numbers:
+        at = numbers.index(inode) + 1
+        return files[at] if at < len(files) else None
+    return files[-1] if files and files[-1][0] == current else None
 
 
 def tail_of(files: Sequence[Path], lines: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import IO
 
 from arktos.agent.streaming.crilog import LogOptions, LogReader
 from arktos.agent.streaming.inotify import Folders
-from arktos.agent.streaming.logfiles import files_of, open_log, tail_of
+from arktos.agent.streaming.logfiles import files_of, open_log, open_next, tail_of
 from arktos.wire import logs
 from arktos.wire.http import Channel, Stream, chunk
 
@@ -89,25 +89,47 @@ class _Sender:
         self._news.set()
 
     async def _carry(self, channel: Channel) -> None:
+        """Sends the log from where it was asked for: file by file, then what is written while the container runs."""
         files = await asyncio.to_thread(files_of, self._source.path)
         first, offset = 0, 0
         if self._options.tail is not None:
             first, offset = await asyncio.to_thread(tail_of, files, self._options.tail)
-        for index, path in enumerate(files[first:-1], first):
-            try:
-                file = await asyncio.to_thread(open_log, path)
-            except OSError:
-                continue  # rotated away meanwhile
-            try:
-                await self._drain_file(channel, file, offset if index == first else 0)
-            finally:
-                file.close()
-        await self._current(channel, offset if first == len(files) - 1 else 0)
+        file = await self._opened(files[first])
+        if file is None:
+            return
+        try:
+            if offset:
+                await asyncio.to_thread(file.seek, offset)
+            while True:
+                self._news.clear()
+                running = self._source.running()
+                await self._drain_file(channel, file)
+                if self._reader.done:
+                    return
+                following = await asyncio.to_thread(self._next, file, running)
+                if following is not None:
+                    # The runtime has turned to the next file: nothing more comes into this one.
+                    await self._drain_file(channel, file)
+                    file.close()
+                    file = following
+                elif not (self._options.follow and running):
+                    return
+                else:
+                    self._looks_soon -= 1
+                    await self._wait(_LOOK_SOON if self._looks_soon >= 0 else _LOOK_AGAIN)
+        finally:
+            file.close()
 
-    async def _drain_file(self, channel: Channel, file: IO[bytes], offset: int) -> None:
+    def _next(self, file: IO[bytes], running: bool) -> IO[bytes] | None:
+        """The next file, once the runtime writes to it: until then it may still write to this one."""
+        following = open_next(file, self._source.path)
+        if following is not None and running and not os.fstat(following.fileno()).st_size:
+            following.close()
+            return None
+        return following
+
+    async def _drain_file(self, channel: Channel, file: IO[bytes]) -> None:
         """Sends all that there is in a file from here on."""
-        if offset:
-            await asyncio.to_thread(file.seek, offset)
         while not self._reader.done:
             sent, ended = await self._piece(channel, file)
             if ended and not sent:
@@ -126,51 +148,18 @@ class _Sender:
                 await self._room.wait()
         return len(data), False
 
-    async def _current(self, channel: Channel, offset: int) -> None:
-        """Sends the file that is written to, and those that take its place, until the container has ended."""
-        file = await self._opened()
-        try:
-            while file is not None:
-                self._news.clear()
-                running = self._source.running()
-                await self._drain_file(channel, file, offset)
-                offset = 0
-                if self._reader.done or not self._options.follow:
-                    return
-                if await asyncio.to_thread(self._replaced, file):
-                    # The runtime has turned to the new file: nothing more comes into the old one.
-                    await self._drain_file(channel, file, 0)
-                    file.close()
-                    file = await self._opened()
-                    continue
-                if not running:
-                    return
-                self._looks_soon -= 1
-                await self._wait(_LOOK_SOON if self._looks_soon >= 0 else _LOOK_AGAIN)
-        finally:
-            if file is not None:
-                file.close()
-
-    async def _opened(self) -> IO[bytes] | None:
-        """The current file, waited for while the container runs: a runtime makes it a moment after the start."""
+    async def _opened(self, path: Path) -> IO[bytes] | None:
+        """A file, waited for while the container runs: a runtime makes it a moment after the start."""
         while True:
             self._news.clear()
             running = self._source.running()
             try:
-                return await asyncio.to_thread(open_log, self._source.path)
+                return await asyncio.to_thread(open_log, path)
             except FileNotFoundError:
                 if not (running and self._options.follow):
                     return None
+                path = self._source.path
             await self._wait(_LOOK_SOON)
-
-    def _replaced(self, file: IO[bytes]) -> bool:
-        """Whether another file has the log's name now and has been written to, or will not be."""
-        try:
-            found = self._source.path.stat()
-        except FileNotFoundError:
-            return False
-        same = os.fstat(file.fileno()).st_ino == found.st_ino
-        return not same and (found.st_size > 0 or not self._source.running())
 
     async def _wait(self, seconds: float) -> None:
         try:
