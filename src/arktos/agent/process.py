@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from arktos.agent import host_facts
+from arktos.agent.actions.service import Actions
 from arktos.agent.cgroups.groups import Cgroups
 from arktos.agent.images.pulling import Images
 from arktos.agent.metrics import Metrics
@@ -157,6 +158,8 @@ class Agent:
         self.service.attach("container", Containers(self.parts, self.probes, self.service.wake))
         self.machines = Machines(self.parts, self.service.wake)
         self.service.attach("vm", self.machines)
+        actions_dir = options.node.data_dir / "actions"
+        self.actions = Actions(client, options.node.node_name, self.pods, self.machines, self.telling, actions_dir)
         self.node = NodeAgent(
             options.node,
             client,
@@ -218,6 +221,7 @@ class Agent:
             self.sources.run(),
             self.volumes.run(),
             self.service.run(),
+            self.actions.run(),
             self.node.run(),
         ]
         async with asyncio.TaskGroup() as group:

@@ -79,7 +79,7 @@ TYPES: dict[str, dict[str, str]] = {
         "powerState": "string",
         "ready": "boolean",
         "restartCount": "int32",
-        "snapshots": "[VirtualMachineSnapshot] by name",
+        "snapshots": "[VirtualMachineSnapshot]",
     },
     "VirtualMachineSnapshot": {
         "name": "string!",

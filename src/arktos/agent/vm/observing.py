@@ -9,6 +9,8 @@ from arktos.agent.pods.observed import Container, Observed, Sandbox, State
 from arktos.agent.runtimes import Runtime
 from arktos.agent.spec import labels
 from arktos.agent.vm.machine import Machine, from_message
+from arktos.model import dates
+from arktos.model.kinds import Obj
 from arktos.rpc import cri, vm
 from arktos.rpc.method import RpcError
 from arktos.rpc.protos import cri_pb2 as pb
@@ -90,4 +92,19 @@ async def _container(runtime: Runtime, listed: pb.Container) -> Container | None
         image_ref=status.image_ref,
         log_path=status.log_path,
         annotations=dict(status.annotations),
+    )
+
+
+async def snapshots(runtime: Runtime, machine: Machine) -> tuple[Obj, ...]:
+    """The snapshots of a machine, as a pod's status has them, the eldest first. Raises RpcError."""
+    answer = await runtime.call(vm.LIST_SNAPSHOTS, vm_pb2.ListSnapshotsRequest(id=machine.id))
+    found = sorted(answer.snapshots, key=lambda each: each.created_at)
+    return tuple(
+        {
+            "name": each.name,
+            "creationTimestamp": dates.rfc3339(dates.from_unix(each.created_at // _NANO)),
+            "memory": each.memory,
+            "size": each.bytes,
+        }
+        for each in found
     )

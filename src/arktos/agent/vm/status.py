@@ -52,6 +52,7 @@ class View:
     observed: Observed
     waiting: tuple[str, str] = ("", "")
     failed: bool = False
+    snapshots: Sequence[Obj] = ()
 
 
 def machine_pod_status(view: View, *, host_ips: Sequence[str], now: float, ended: Ended | None) -> Obj:
@@ -120,6 +121,8 @@ def _machine_status(view: View, ended: Ended | None) -> Obj:
     last = _last_termination(machine) or earlier.get("lastTerminationState")
     if last:
         told["lastTerminationState"] = last
+    if view.snapshots:
+        told["snapshots"] = list(view.snapshots)
     return {name: value for name, value in told.items() if value != ""}
 
 

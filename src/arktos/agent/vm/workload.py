@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from arktos.agent.pods import podspec
 from arktos.agent.pods.backoff import CrashBackoff
@@ -23,7 +23,7 @@ from arktos.agent.spec.hostname import pod_hostname
 from arktos.agent.spec.sandbox import sandbox_config
 from arktos.agent.vm.document import machine_config
 from arktos.agent.vm.machine import GUEST_SHUTDOWN, Machine, Power, terminates, wanted
-from arktos.agent.vm.observing import look
+from arktos.agent.vm.observing import look, snapshots
 from arktos.agent.vm.plan import Step, next_step
 from arktos.agent.vm.status import View, machine_pod_status
 from arktos.agent.volumes.volume import VolumeError
@@ -49,6 +49,10 @@ class _Memory:
     told: tuple[Power, float] = (Power.NONE, 0.0)
     failed: bool = False
     hostname: str = ""
+    snapshots: tuple[Obj, ...] | None = None
+    """None until they have been asked for, and after a change."""
+    looked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and made anew, at every look."""
 
 
 class Machines:
@@ -62,10 +66,20 @@ class Machines:
         self._backoff = CrashBackoff()
         self._memories: dict[str, _Memory] = {}
 
-    def machine(self, uid: str) -> Machine | None:
-        """The machine of a pod, as it was last seen."""
-        memory = self._memories.get(uid)
-        return memory.machine if memory else None
+    async def seen(self, record: PodRecord) -> Machine | None:
+        """The machine of a pod as it is now, None if there is none. Raises NoRuntime, RpcError."""
+        return (await look(await self.runtime(record), record.uid)).machine
+
+    async def next_look(self, uid: str) -> None:
+        """Returns when the pod has been looked at once more."""
+        self._wake(uid)
+        await self._memories.setdefault(uid, _Memory()).looked.wait()
+
+    def refresh(self, uid: str) -> None:
+        """Has everything of a pod looked at again: something was done to its machine."""
+        if uid in self._memories:
+            self._memories[uid].snapshots = None
+        self._wake(uid)
 
     # looking
 
@@ -78,12 +92,23 @@ class Machines:
         memory.machine = seen.machine
         if seen.machine is not None and seen.machine.power is Power.RUNNING:
             memory.waiting = ("", "")
+        if seen.machine is not None and memory.snapshots is None:
+            memory.snapshots = await snapshots(runtime, seen.machine)
         self._tell_ends(record, memory)
+        looked, memory.looked = memory.looked, asyncio.Event()
+        looked.set()
 
     def status(self, record: PodRecord, ended: Ended | None) -> Obj:
         """As `Workload`."""
         memory = self._memory(record)
-        view = View(merged(record), memory.machine, record.observed, memory.waiting, memory.failed)
+        view = View(
+            merged(record),
+            memory.machine,
+            record.observed,
+            memory.waiting,
+            memory.failed,
+            memory.snapshots or (),
+        )
         return machine_pod_status(view, host_ips=self._parts.facts().ips, now=time.time(), ended=ended)
 
     # working
