@@ -96,3 +96,30 @@ def test_statuses_wait_for_the_api_server(node: Any) -> None:
 
 def _task_ended(node: Any, _: str) -> bool:
     return not any("RUNNING" in line for line in node.ctr("tasks", "list").splitlines()[1:])
+
+
+def test_agent_killed_in_the_middle_of_many_starts(node: Any) -> None:
+    names = [f"p{number}" for number in range(12)]
+    for name in names:
+        node.run(name, "sleep 1000", terminationGracePeriodSeconds=0)
+        if name in ("p3", "p7"):
+            node.kill_agent()
+            node.start_agent()
+    for name in names:
+        node.until(name, running, 60)
+    sandboxes = [line for line in node.ctr("containers", "list").splitlines() if "pause" in line]
+    assert len(sandboxes) == len(names)
+    for name in names[::2]:
+        node.admin("delete", "pod", name, "--wait=false")
+    node.kill_agent()
+    node.start_agent()
+    for name in names[::2]:
+        node.gone(name, 60)
+
+    def left() -> int:
+        return sum("pause" in line for line in node.ctr("containers", "list").splitlines())
+
+    eventually(lambda: left() == len(names) // 2, 30, "nothing is left of what was deleted")
+    for name in names[1::2]:
+        assert running(node.pod(name))
+        assert node.pod(name)["status"]["containerStatuses"][0]["restartCount"] == 0

@@ -227,3 +227,12 @@ async def test_run_to_end_keeps_what_ended() -> None:
         assert "remove" not in made.workload.calls
         made.delete(30)
         await made.until(lambda: "delete" in made.did)
+
+
+async def test_eviction_names_its_reason_and_has_its_grace() -> None:
+    async with bench(terminationGracePeriodSeconds=300) as made:
+        await made.until(lambda: made.workload.calls == ["sync"])
+        made.worker.end(Ended("Failed", "Evicted", "why", "TerminationByKubelet"), 1.0)
+        await made.until(lambda: made.worker.stage is Stage.CLOSED)
+        assert made.workload.calls == ["sync", ("kill", 1)]
+        assert made.record.finished
