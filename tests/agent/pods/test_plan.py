@@ -166,6 +166,12 @@ def test_ephemeral_container_runs_once() -> None:
     assert planned(pod, seen("a"), seen("e", State.EXITED, 1)).idle
 
 
+def test_what_was_made_and_never_ran_counts_for_nothing() -> None:
+    (step,) = planned(document("a"), seen("a", State.CREATED, attempt=2)).start
+    assert step.attempt == 2
+    assert step.previous is not None
+
+
 def test_two_of_each_name_are_kept() -> None:
     history = [seen("a", State.EXITED, 1, attempt) for attempt in range(4)]
     made = planned(document("a"), seen("a", attempt=4), *history)

@@ -280,6 +280,8 @@ class Containers:
         previous = step.previous
         if previous is not None and previous.state is State.EXITED:
             self._backoff.started((record.uid, previous.name), previous.finished_at, time.time())
+        elif previous is not None and previous.state is State.CREATED:
+            await remove_container(room.runtime, previous.id)
         await self._starting.start(record, step, room, image, memory.ending)
 
     async def _kill_pod(self, record: PodRecord, memory: _Memory, runtime: Runtime) -> None:

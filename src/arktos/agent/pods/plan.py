@@ -296,7 +296,9 @@ class _Planner:
                 self._again = left if self._again is None else min(left, self._again)
                 self._waiting[name] = _crash_loop(self._pod, name, self._now.delay(name))
                 return
-        attempt = 0 if previous is None else previous.attempt + 1
+        # What was made and never ran, by a process that was killed in between, is made again: it counts for nothing.
+        again = previous is not None and previous.state is not State.CREATED
+        attempt = 0 if previous is None else previous.attempt + again
         self._start.append(Start(container, role, attempt, previous))
 
     def _superfluous_containers(self) -> tuple[str, ...]:
