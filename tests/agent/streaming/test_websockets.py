@@ -136,7 +136,7 @@ async def test_v5_ends_the_input(node: Any) -> None:
 
 
 async def test_a_terminal_learns_its_size(node: Any) -> None:
-    target = command("until stty size; do sleep 0.1; done", stdin="true", tty="true")
+    target = command("until stty size %7C grep 91; do sleep 0.1; done", stdin="true", tty="true")
     async with connected(node, target, "v4.channel.k8s.io") as client:
         client.say(b'\4{"Width":91,"Height":17}')
         await client.until(lambda: client.closed)
