@@ -122,4 +122,6 @@ def test_agent_killed_in_the_middle_of_many_starts(node: Any) -> None:
     eventually(lambda: left() == len(names) // 2, 30, "nothing is left of what was deleted")
     for name in names[1::2]:
         assert running(node.pod(name))
-        assert node.pod(name)["status"]["containerStatuses"][0]["restartCount"] == 0
+        status = node.pod(name)["status"]["containerStatuses"][0]
+        # A start that the kill broke off in the middle has failed, says the runtime.
+        assert status["restartCount"] == 0 or status["lastState"]["terminated"]["reason"] == "StartError"
