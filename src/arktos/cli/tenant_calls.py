@@ -25,21 +25,17 @@ _TENANTS = registry.by_resource("tenants")
 
 def create(settings: Settings, name: str) -> bool:
     """Has a tenant, ready. Whether it was made now."""
-    return _call(settings, lambda client: _create(client, name))
+    return _call(settings, lambda client: ensure(client, name))
 
 
 def listed(settings: Settings) -> list[tuple[str, str, bool]]:
     """Name, phase and readiness of every tenant."""
-    listing = _call(settings, lambda client: client.list(_TENANTS))
-    return [
-        (item["metadata"]["name"], (item.get("status") or {}).get("phase", ""), _is_ready(item))
-        for item in listing.items
-    ]
+    return _call(settings, tenants)
 
 
 def delete(settings: Settings, name: str, *, wait: bool) -> None:
     """Deletes a tenant; with `wait`, returns when it is gone."""
-    _call(settings, lambda client: _delete(client, name, wait))
+    _call(settings, lambda client: remove(client, name, wait))
 
 
 def _is_ready(found: Obj) -> bool:
@@ -47,8 +43,17 @@ def _is_ready(found: Obj) -> bool:
     return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
 
 
-async def _create(client: Client, name: str) -> bool:
-    """Whether the tenant was made now."""
+async def tenants(client: Client) -> list[tuple[str, str, bool]]:
+    """Name, phase and readiness of every tenant that the caller may see."""
+    listing = await client.list(_TENANTS)
+    return [
+        (item["metadata"]["name"], (item.get("status") or {}).get("phase", ""), _is_ready(item))
+        for item in listing.items
+    ]
+
+
+async def ensure(client: Client, name: str) -> bool:
+    """Has a tenant, ready. Whether it was made now."""
     created = True
     try:
         found = await client.create(_TENANTS, {"kind": "Tenant", "apiVersion": "v1", "metadata": {"name": name}})
@@ -65,7 +70,8 @@ async def _create(client: Client, name: str) -> bool:
     return created
 
 
-async def _delete(client: Client, name: str, wait: bool) -> None:
+async def remove(client: Client, name: str, wait: bool) -> None:
+    """Deletes a tenant; with `wait`, returns when it is gone."""
     await client.delete(_TENANTS, name)
     while wait:
         try:

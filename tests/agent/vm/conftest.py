@@ -1,4 +1,4 @@
-"""A real node for virtual machines: a VM runtime and an agent of the test's own, in a network of their own."""
+"""A real node for virtual machines: a VM runtime and an agent of the test's own, on a bridge of their own."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ class VmNode:
         return self.system.admin
 
     def prepare(self) -> None:
-        self.netns = netns.create(f"vmnode-{self.name}")
+        self.bridge = f"v{self.name}"
+        number = secrets.randbelow(1 << 13)
+        self.subnet = f"10.{160 + (number >> 8)}.{number & 255}.0/24"
         plugin = {
             "type": "bridge",
-            "bridge": "br0",
+            "bridge": self.bridge,
             "isGateway": True,
             "ipam": {
                 "type": "host-local",
                 "dataDir": str(self.home / "leases"),
-                "ranges": [[{"subnet": "10.78.0.0/24"}]],
+                "ranges": [[{"subnet": self.subnet}]],
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
         }
@@ -61,9 +63,8 @@ class VmNode:
         credentials.ensure(settings.layout, settings.address, settings.port, "10.96.0.1", node)
 
     def start_runtime(self) -> None:
-        """In the namespace, where guests are reached from."""
-        command = ["nsenter", f"--net={self.netns}", sys.executable, "-m", "arktos", "vmruntime"]
-        command += [f"--socket={self.home / 'vm.sock'}", f"--data-dir={self.home / 'vm'}", "--health-port=0"]
+        command = [sys.executable, "-m", "arktos", "vmruntime", "--health-port=0"]
+        command += [f"--socket={self.home / 'vm.sock'}", f"--data-dir={self.home / 'vm'}"]
         command += [f"--cni-conf-dir={self.home / 'net.d'}", "--cni-bin-dir=/usr/lib/cni", "--accelerator=tcg"]
         self._start("runtime", [*command, f"--allow-file-images={self.image.parent}"])
 
@@ -178,7 +179,7 @@ class VmNode:
                 os.kill(pid, signal.SIGKILL)
         for path in (self.home / "vm" / "sandboxes").glob("*/"):
             netns.remove(netns.FOLDER / f"arktos-vm-{path.name}")
-        netns.remove(self.netns)
+        subprocess.run(["ip", "link", "delete", self.bridge], capture_output=True, check=False)
         for line in Path("/proc/mounts").read_text().splitlines():
             if line.split()[1].startswith(f"{self.home}/"):
                 subprocess.run(["umount", "-l", line.split()[1]], check=False)

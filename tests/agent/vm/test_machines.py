@@ -16,7 +16,9 @@ def test_power_follows_the_spec(vm_node: Any) -> None:
     script = base64.b64encode(b"#!/bin/sh\necho USER-DATA-RAN\n").decode()
     created = vm_node.machine("power", userData=base64.b64encode(script.encode()).decode())
     pod = vm_node.until_power("power", "running")
-    assert pod["status"]["phase"] == "Running" and pod["status"]["podIP"].startswith("10.78.0.")
+    assert pod["status"]["phase"] == "Running" and pod["status"]["podIP"].startswith(
+        vm_node.subnet.removesuffix("0/24")
+    )
     said = vm_node.until_said("power", "GUEST-READY")
     assert "USER-DATA-RAN" in said and "host=power" in said
     vm_node.power("power", "Paused")
