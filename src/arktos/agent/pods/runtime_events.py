@@ -22,6 +22,7 @@ _EXITS = ("/tasks/exit", "/tasks/delete")
 _OTHERS = ("/tasks/start", "/tasks/oom", "/tasks/paused", "/tasks/resumed")
 _AGAIN = (0.05, 0.5, 3.0)
 """Seconds after an end at which to look again: the runtime's CRI side hears of it from the same stream, not earlier."""
+_SETTLING = (1.0, 4.0)
 _HEALTHY = 5.0
 
 _log = logs.get_logger(__name__)
@@ -95,15 +96,18 @@ class RuntimeEvents:
             self._wake(uid)
 
     async def _when_there(self) -> None:
-        """Tells of the stream as soon as the runtime answers: the stream itself is silent until something happens."""
+        """Tells of the stream as soon as the runtime answers: the stream itself is silent until something happens. And
+        twice more: the runtime may have answered this before it took the subscription in."""
         while True:
             try:
                 await self._runtime.call(cri.VERSION, cri_pb2.VersionRequest(), within=5.0)
+                break
             except RpcError:
                 await asyncio.sleep(0.2)
-                continue
+        for pause in _SETTLING:
             self._resumed(self._runtime)
-            return
+            await asyncio.sleep(pause)
+        self._resumed(self._runtime)
 
     async def _machines(self) -> None:
         resuming = asyncio.create_task(self._when_there())
