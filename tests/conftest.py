@@ -65,10 +65,12 @@ class Kubectl:
     kubeconfig: Path
     home: Path
     binary: str = "kubectl"
+    within: tuple[str, ...] = ()
+    """A command that runs it elsewhere, `nsenter` into a network namespace for example."""
 
     def run(self, *arguments: str, input: str | None = None, timeout: float = 60.0) -> subprocess.CompletedProcess[str]:
         env = {**os.environ, "HOME": str(self.home), "KUBECONFIG": str(self.kubeconfig)}
-        command = [self.binary, *arguments]
+        command = [*self.within, self.binary, *arguments]
         return subprocess.run(
             command, env=env, input=input, capture_output=True, text=True, timeout=timeout, check=False
         )
@@ -91,11 +93,12 @@ class Kubectl:
 
 @dataclass
 class System:
-    """Processes of one installation in a directory of its own."""
+    """Processes of one installation in a directory of its own. `within` is what runs a command where they are."""
 
     settings: Settings
     home: Path
     server: subprocess.Popen[bytes] | None = None
+    within: tuple[str, ...] = ()
     tenants: dict[str, Path] = field(default_factory=dict)
 
     @property
@@ -104,14 +107,14 @@ class System:
 
     @property
     def admin(self) -> Kubectl:
-        return Kubectl(self.settings.layout.admin_kubeconfig, self.home)
+        return Kubectl(self.settings.layout.admin_kubeconfig, self.home, within=self.within)
 
     def tenant(self, name: str) -> Kubectl:
         """kubectl of a tenant's admin. The tenant itself is not created by this."""
         path = self.settings.layout.tenant_kubeconfig(name)
         if not path.exists():
             write_private(path, credentials.tenant_kubeconfig(self.settings.layout, self.url, name))
-        return Kubectl(path, self.home)
+        return Kubectl(path, self.home, within=self.within)
 
     def start_server(self) -> None:
         """The API server alone, as a child of the test."""
@@ -143,7 +146,7 @@ class System:
                 self.server.wait()
 
     def arktos(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "arktos", *arguments, f"--data-dir={self.settings.data_dir}"]
+        command = [*self.within, sys.executable, "-m", "arktos", *arguments, f"--data-dir={self.settings.data_dir}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         assert not check or done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
@@ -197,6 +200,12 @@ def _up(folder: Path) -> System:
     system = System(settings, home)
     system.arktos("up", "--no-node", f"--port={settings.port}")
     return system
+
+
+@pytest.fixture(scope="session")
+def system_type() -> type[System]:
+    """For fixtures that start systems in ways of their own."""
+    return System
 
 
 @pytest.fixture

@@ -34,9 +34,14 @@ _PASSWD = (
 _GROUP = b"root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"
 
 
+def web_image() -> Image:
+    """Serves `GREETING` on port 80, as a web server's image does."""
+    return busybox_image(("httpd", "-f", "-p", "80", "-h", "/www"))
+
+
 @cache
-def busybox_image() -> Image:
-    """A shell and the usual programs; runs as root, command `sh`."""
+def busybox_image(command: tuple[str, ...] = ("sh",)) -> Image:
+    """A shell and the usual programs; runs as root."""
     busybox = _busybox()
     listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
     return build(
@@ -47,7 +52,7 @@ def busybox_image() -> Image:
             "www/index.html": (GREETING.encode(), 0o644),
             "www/cgi-bin/echo": (_ECHO, 0o755),
         },
-        {"Env": ["PATH=/bin"], "Cmd": ["sh"]},
+        {"Env": ["PATH=/bin"], "Cmd": list(command)},
         links={f"bin/{applet}": "busybox" for applet in listed if applet != "busybox"},
         folders={"tmp": 0o1777, "root": 0o700, "home/user": 0o755, "proc": 0o755, "sys": 0o755, "dev": 0o755},
     )

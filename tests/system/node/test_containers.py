@@ -1,0 +1,198 @@
+"""What a newcomer does with containers: two tenants, the same names, every command that reaches into a pod."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+TENANTS = ("acme", "globex")
+
+
+@pytest.fixture(scope="module")
+def tenants(shared_node: Any) -> dict[str, Any]:
+    """Both tenants, each with the example's Deployment, rolled out."""
+    found = {}
+    for name in TENANTS:
+        shared_node.arktos("tenant", "create", name)
+        found[name] = shared_node.tenant(name)
+        found[name]("apply", "-f", str(EXAMPLES / "deployment.yaml"))
+    for name in TENANTS:
+        found[name]("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
+    return found
+
+
+def pods(kubectl: Any, selector: str = "app=web") -> list[str]:
+    """Names of pods that run."""
+    items = kubectl.json("get", "pods", "-l", selector)["items"]
+    return [item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]]
+
+
+@contextlib.contextmanager
+def running(kubectl: Any, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """kubectl in the background."""
+    command = [*kubectl.within, kubectl.binary, *arguments]
+    env = {**os.environ, "HOME": str(kubectl.home), "KUBECONFIG": str(kubectl.kubeconfig)}
+    process = subprocess.Popen(
+        command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_the_deployment_runs(tenants: dict[str, Any], name: str) -> None:
+    items = tenants[name].json("get", "pods", "-l", "app=web")["items"]
+    assert len(items) == 3
+    for item in items:
+        status = item["status"]
+        assert (status["phase"], status["containerStatuses"][0]["ready"]) == ("Running", True)
+        assert status["podIP"].startswith("10.244.0.")
+        assert status["containerStatuses"][0]["containerID"].startswith("containerd://")
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_commands_that_reach_into_pods(tenants: dict[str, Any], name: str, tmp_path: Path) -> None:
+    kubectl = tenants[name]
+    pod = pods(kubectl)[0]
+    assert kubectl("exec", pod, "--", "hostname") == f"{pod}\n"
+    assert kubectl("exec", "-i", pod, "--", "cat", input="over there\n") == "over there\n"
+    failed = kubectl.run("exec", pod, "--", "sh", "-c", "exit 7")
+    assert failed.returncode == 7
+    source = tmp_path / "file"
+    source.write_text("copied\n" * 1000)
+    kubectl("cp", str(source), f"{pod}:/tmp/copy")
+    kubectl("cp", f"{pod}:/tmp/copy", str(tmp_path / "back"))
+    assert (tmp_path / "back").read_text() == source.read_text()
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_logs(tenants: dict[str, Any], name: str, until: Callable[..., Any]) -> None:
+    kubectl = tenants[name]
+    script = "echo first; i=0; while true; do i=$((i+1)); echo line $i; sleep 1; done"
+    kubectl("run", "talker", "--image=busybox", "--", "sh", "-c", script)
+    kubectl("wait", "--for=condition=Ready", "pod/talker", "--timeout=30s")
+    assert kubectl("logs", "talker").startswith("first\n")
+    with running(kubectl, "logs", "-f", "--tail=1", "talker") as process:
+        assert process.stdout is not None
+        seen = [process.stdout.readline() for _ in range(3)]
+    numbers = [int(line.split()[1]) for line in seen]
+    assert numbers == list(range(numbers[0], numbers[0] + 3))
+    kubectl("delete", "pod", "talker", "--grace-period=1")
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_attach_and_forward(tenants: dict[str, Any], name: str, until: Callable[..., Any]) -> None:
+    kubectl = tenants[name]
+    kubectl("run", "mirror", "--image=busybox", "--stdin=true", "--restart=Never", "--", "cat")
+    kubectl("wait", "--for=condition=Ready", "pod/mirror", "--timeout=30s")
+    attached = kubectl.run("attach", "-i", "mirror", input="back\n")
+    assert "back\n" in attached.stdout
+    kubectl("delete", "pod", "mirror", "--grace-period=1")
+    with running(kubectl, "port-forward", "deployment/web", ":80") as process:
+        assert process.stdout is not None
+        matched = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert matched
+        fetch = ["curl", "-sS", "--max-time", "10", f"http://127.0.0.1:{matched[1]}/"]
+        found = subprocess.run([*kubectl.within, *fetch], capture_output=True, text=True, check=False)
+    assert found.stdout == "hello from busybox\n", found.stderr
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_an_ephemeral_container(tenants: dict[str, Any], name: str) -> None:
+    kubectl = tenants[name]
+    pod = pods(kubectl)[0]
+    kubectl("debug", pod, "--image=busybox", "-c", "look", "--", "sh", "-c", "echo I see; sleep 600")
+    kubectl(
+        "wait", f"pod/{pod}", "--timeout=30s", "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.running}"
+    )
+    assert kubectl("logs", pod, "-c", "look") == "I see\n"
+
+
+@pytest.mark.parametrize("name", TENANTS)
+def test_top(tenants: dict[str, Any], name: str, until: Callable[..., Any]) -> None:
+    kubectl = tenants[name]
+    until(lambda: kubectl.run("top", "pods", "--no-headers").returncode == 0, 40, "figures")
+    lines = kubectl("top", "pods", "--no-headers").splitlines()
+    assert {line.split()[0] for line in lines} >= set(pods(kubectl))
+
+
+def test_roll_out_and_back(tenants: dict[str, Any]) -> None:
+    acme, globex = (tenants[name] for name in TENANTS)
+    before = set(pods(globex))
+    acme("set", "image", "deployment/web", "nginx=nginx:1.28")
+    acme("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
+    images = {item["spec"]["containers"][0]["image"] for item in acme.json("get", "pods", "-l", "app=web")["items"]}
+    assert "nginx:1.28" in images
+    acme("rollout", "undo", "deployment/web")
+    acme("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
+    assert set(pods(globex)) == before
+
+
+def test_a_tenants_service_leads_to_its_own_pods(tenants: dict[str, Any], until: Callable[..., Any]) -> None:
+    for name in TENANTS:
+        kubectl = tenants[name]
+        kubectl("expose", "deployment", "web", "--port=80")
+        pod = pods(kubectl)[0]
+        fetch = ("exec", pod, "--", "wget", "-qO-", "http://web")
+        until(lambda kubectl=kubectl, fetch=fetch: kubectl.run(*fetch).returncode == 0, 20, name)
+        assert kubectl("exec", pod, "--", "wget", "-qO-", "http://web.default.svc.cluster.local") == (
+            "hello from busybox\n"
+        )
+    acme, globex = (tenants[name] for name in TENANTS)
+    pod = pods(acme)[0]
+    address = globex.json("get", "service", "web")["spec"]["clusterIP"]
+    other = globex.json("get", "pods", "-l", "app=web")["items"][0]["status"]["podIP"]
+    for target in (address, other):
+        script = f"(echo; sleep 2) | nc -w 2 {target} 80"
+        assert acme.run("exec", pod, "--", "sh", "-c", script).stdout == ""
+        assert acme.run("exec", pod, "--", "ping", "-c1", "-W1", target).returncode != 0
+
+
+def test_pods_reach_the_api(tenants: dict[str, Any]) -> None:
+    """With the service account's token, at the address of the Service `kubernetes`; as their own tenant."""
+    for name in TENANTS:
+        kubectl = tenants[name]
+        pod = pods(kubectl)[0]
+        script = (
+            "T=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token); "
+            "printf 'GET /version HTTP/1.0\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n' $T | "
+            "openssl s_client -quiet -connect kubernetes.default:443 2>/dev/null || echo $KUBERNETES_SERVICE_HOST"
+        )
+        assert "10.96.0.1" in kubectl("exec", pod, "--", "sh", "-c", script)
+
+
+def test_deletion_leaves_nothing(shared_node: Any, until: Callable[..., Any]) -> None:
+    shared_node.arktos("tenant", "create", "shortlived")
+    kubectl = shared_node.tenant("shortlived")
+    before = traces(shared_node)
+    kubectl("apply", "-f", str(EXAMPLES / "deployment.yaml"))
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s", timeout=90)
+    assert traces(shared_node) != before
+    kubectl("delete", "deployment", "web", "--timeout=60s")
+    kubectl("wait", "--for=delete", "pod", "-l", "app=web", "--timeout=60s", timeout=90)
+    until(lambda: traces(shared_node) == before, 20, "everything gone")
+    shared_node.arktos("tenant", "delete", "shortlived", "--wait")
+
+
+def traces(node: Any) -> dict[str, Any]:
+    """What pods leave on a machine: links, addresses, mounts, processes, logs."""
+    root = str(node.settings.layout.root)
+    return {
+        "links": sorted(re.findall(r"^\d+: (ark[^:@]+)", node.here.run("ip", "link"), re.M)),
+        "routes": len([line for line in node.here.run("ip", "route").splitlines() if "ark-" in line]),
+        "mounts": len([line for line in Path("/proc/mounts").read_text().splitlines() if root in line]),
+        "logs": sorted(path.name for path in node.settings.layout.pod_logs.iterdir()),
+        "pods": sorted(path.name for path in (node.settings.layout.node / "agent" / "pods").iterdir()),
+    }
