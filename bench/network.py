@@ -83,7 +83,7 @@ def mirrors() -> Mirrors:
 
 
 async def applied(routing: ServiceRouting, more_than: int) -> None:
-    while routing.applied <= more_than or routing.unready() or routing._table.waiting:
+    while routing.applied <= more_than or routing.unready() or routing._table.waiting:  # noqa: ASYNC110
         await asyncio.sleep(0.0002)
 
 
@@ -113,7 +113,7 @@ async def services() -> dict[str, Any]:
     again = ServiceRouting(world, "n1", fixed, lambda: True)
     began = time.perf_counter()
     task = asyncio.create_task(again.run())
-    while again.unready():
+    while again.unready():  # noqa: ASYNC110
         await asyncio.sleep(0.001)
     restarted = time.perf_counter() - began
     task.cancel()
@@ -155,14 +155,13 @@ async def resolving(space: Path, clients: int, different: int) -> dict[str, Any]
         where = zone("cluster.local", "10.96.0.10", "10.244.0.0/16", "10.96.0.0/12")
         server = DnsServer(world, lambda source: "acme", where, Path(empty.name))
         task = asyncio.create_task(server.run())
-        while server.unready():
+        while server.unready():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         names = [f"s{number % SERVICES}.default.svc.cluster.local" for number in range(different)]
-        # Names that nobody has are never the same bytes twice if `different` is large.
-        questions = [
-            dns.message.make_query(f"{'' if different <= SERVICES else f'x{i}.'}{name}", "A")
-            for i, name in enumerate(names)
-        ]
+        # More names than services: names that nobody has, and never the same bytes twice.
+        if different > SERVICES:
+            names = [f"x{index}.{name}" for index, name in enumerate(names)]
+        questions = [dns.message.make_query(name, "A") for name in names]
         wires = [each.to_wire() for each in questions]
         each_one = [wires[i % len(wires)] for i in range(QUESTIONS // clients)]
         spent: list[float] = []
