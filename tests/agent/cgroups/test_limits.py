@@ -71,7 +71,10 @@ def test_what_is_mounted(tmp_path: Path) -> None:
     (tmp_path / "unified" / "cgroup.controllers").write_text("\n")
     both = tmp_path / "cpu,cpuacct"
     assert mounted(HYBRID.format(root=tmp_path)) == Mounted(
-        v1={"cpu": both, "cpuacct": both, "memory": tmp_path / "memory", "name=systemd": tmp_path / "systemd"}
+        v1={
+            **{"cpu": both, "cpuacct": both, "memory": tmp_path / "memory"},
+            **{"name=systemd": tmp_path / "systemd", "unified": tmp_path / "unified"},
+        }
     )
     (tmp_path / "unified" / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
     assert mounted(HYBRID.format(root=tmp_path)) == Mounted(v2=tmp_path / "unified")

@@ -51,7 +51,7 @@ class Hierarchy(Protocol):
 @dataclass(frozen=True, slots=True)
 class Mounted:
     """Where cgroups are mounted. `v2` if the unified tree has the controllers; else `v1` says where each one is, the
-    trees without controllers (`name=systemd`) among them."""
+    trees without controllers (`name=systemd`, `unified`) among them."""
 
     v2: Path | None = None
     v1: Mapping[str, Path] = field(default_factory=dict)
@@ -75,6 +75,9 @@ def mounted(mountinfo: str) -> Mounted:
                     trees.setdefault(option, path)
     if unified is not None and "memory" in _read(unified / "cgroup.controllers").split():
         return Mounted(v2=unified)
+    if unified is not None:
+        # Beside version 1 it has no controllers, but the runtime makes its cgroups there, too.
+        trees["unified"] = unified
     return Mounted(v1=trees)
 
 
