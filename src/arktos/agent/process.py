@@ -36,7 +36,7 @@ from arktos.agent.spec.facts import NodeFacts
 from arktos.agent.streaming.access import Access, ApiReviews
 from arktos.agent.streaming.server import StreamingOptions, StreamingServer
 from arktos.agent.vm.workload import Machines
-from arktos.agent.volumes import Volumes
+from arktos.agent.volumes import VolumeError, Volumes
 from arktos.client import Client, Recorder
 from arktos.client.serving import HealthServer
 from arktos.model import quantity
@@ -139,8 +139,8 @@ class Agent:
         self.sources = Sources(client)
         self.images = Images(self.sources.pull_secrets)
         pods_dir = options.node.data_dir / "pods"
-        self.volumes = Volumes(pods_dir, client, self.sources, self.facts)
         self.telling = Telling(recorder)
+        self.volumes = Volumes(pods_dir, client, self.sources, self.facts, complain=self._volume_failed)
         self.parts = Parts(
             self.runtimes,
             self.images,
@@ -168,6 +168,7 @@ class Agent:
             recorder,
             self.service.evict,
             lambda: self.service.synced,
+            lambda milli_cpu, memory: cgroups.set_up(milli_cpu=milli_cpu, memory=memory),
         )
         self.streaming = self._streaming()
 
@@ -209,9 +210,9 @@ class Agent:
 
     def unready(self) -> str | None:
         """Why pods cannot be run yet, None if they can."""
-        if not self.node.registered:
-            return "the node is not registered yet"
-        return None if self.service.synced else "the pods of this node are not known yet"
+        if not self.service.synced:
+            return "the pods of this node are not known yet"
+        return self.node.unready()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -235,6 +236,9 @@ class Agent:
         await self.probes.aclose()
         await self.images.aclose()
         await self.runtimes.aclose()
+
+    def _volume_failed(self, pod: Obj, error: VolumeError) -> None:
+        self.telling.warning(pod, error.reason, error.message)
 
     def _probe_failed(self, uid: str, container: Obj, reason: str, message: str) -> None:
         record = self.pods.get(uid)

@@ -98,14 +98,14 @@ class Asker:
         self.said: list[tuple[str, str]] = []
         self.woken = asyncio.Event()
         self._images, self._runtime = images, runtime
-        self._pod = {"metadata": {"uid": uid}}
+        self.pod: dict[str, Any] = {"metadata": {"uid": uid}, "spec": {}}
         self._container = {"name": "c", "image": "a:1", **container}
 
     async def ask(self) -> Image:
         self.woken.clear()
         runtime: Any = self._runtime
         return await self._images.ensure(
-            runtime, self._pod, self._container, lambda _, *said: self.said.append(said), self.woken.set
+            runtime, self.pod, self._container, lambda _, *said: self.said.append(said), self.woken.set
         )
 
 
@@ -172,6 +172,23 @@ async def test_pull_secrets_keep_pulls_apart() -> None:
             await Asker(images, runtime, uid).ask()
     await asyncio.sleep(0)
     assert sorted(runtime.pulls) == ["u:a:1", "v:a:1"]
+    await images.aclose()
+
+
+async def test_a_pull_secret_that_is_missing_is_told_and_the_pull_goes_on() -> None:
+    async def secrets_of(pod: Any) -> list[Any]:
+        return [{**secret(), "metadata": {"name": "there"}}]
+
+    images, runtime = Images(secrets_of), FakeRuntime()
+    asker = Asker(images, runtime, "u")
+    asker.pod["spec"]["imagePullSecrets"] = [{"name": "there"}, {"name": "lost"}]
+    with pytest.raises(StillPulling):
+        await asker.ask()
+    reason, message = asker.said[-1]
+    assert reason == "FailedToRetrieveImagePullSecret"
+    assert message.startswith("Unable to retrieve some image pull secrets (lost); ")
+    await asyncio.sleep(0)
+    assert runtime.pulls == [":a:1"]
     await images.aclose()
 
 

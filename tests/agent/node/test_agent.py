@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from arktos.agent.node import machine
 from arktos.agent.node.agent import NodeAgent
 from arktos.agent.node.heartbeat import LEASES, NAMESPACE
 from arktos.agent.node.options import NodeOptions
@@ -42,9 +43,11 @@ async def nobody(uid: str, reason: str, message: str) -> None:
 
 
 @asynccontextmanager
-async def running(client: Client, wanted: NodeOptions, runtimes: Runtimes) -> AsyncIterator[NodeAgent]:
+async def running(
+    client: Client, wanted: NodeOptions, runtimes: Runtimes, bound: Any = None
+) -> AsyncIterator[NodeAgent]:
     async with Recorder(client, "kubelet", wanted.node_name) as recorder:
-        agent = NodeAgent(wanted, client, runtimes, Pods(), recorder, nobody, lambda: True)
+        agent = NodeAgent(wanted, client, runtimes, Pods(), recorder, nobody, lambda: True, bound)
         task = asyncio.create_task(agent.run())
         try:
             yield agent
@@ -131,19 +134,52 @@ async def lease_of(client: Client, name: str, uid: str) -> Obj:
 
 
 async def test_a_node_says_when_its_runtime_cannot_and_can_again(
-    client: Client, containerd: Any, runtimes: Runtimes, tmp_path: Path
+    client: Client, containerd: Any, runtimes: Runtimes, tmp_path: Path, until: Any
 ) -> None:
+    """Between two reports, however long that is."""
     containerd.network(True)
-    async with running(client, options(tmp_path, "changes"), runtimes):
+    async with running(client, options(tmp_path, "changes", status_frequency=3600.0), runtimes) as agent:
         before = await node_with(client, "changes", Ready="True")
         containerd.network(False)
         node = await node_with(client, "changes", Ready="False", ContainerRuntimeReady="False")
         assert "cni plugin not initialized" in condition(node, "Ready")["message"]
+        assert "cni plugin not initialized" in str(agent.unready())
         assert condition(node, "Ready")["reason"] == "KubeletNotReady"
         same = "MemoryPressure"
         assert condition(node, same)["lastTransitionTime"] == condition(before, same)["lastTransitionTime"]
         containerd.network(True)
         await node_with(client, "changes", Ready="True")
+        await until(agent_ready(agent))
+
+
+def agent_ready(agent: NodeAgent) -> Any:
+    async def look() -> bool:
+        return agent.unready() is None
+
+    return look
+
+
+async def test_all_pods_together_are_bounded_by_what_is_not_reserved(
+    client: Client, containerd: Any, runtimes: Runtimes, tmp_path: Path, until: Any
+) -> None:
+    bounds: list[tuple[int, int]] = []
+
+    async def bound(milli_cpu: int, memory: int) -> None:
+        bounds.append((milli_cpu, memory))
+
+    wanted = options(tmp_path, "bounds", reserved={"cpu": 500, "memory": 1 << 30})
+    async with running(client, wanted, runtimes, bound):
+        await node_with(client, "bounds")
+
+        async def told() -> bool:
+            found = await client.list(EVENTS, namespace="default", tenant="system")
+            return ("NodeAllocatableEnforced", "bounds") in {
+                (event["reason"], event["involvedObject"]["name"]) for event in found.items
+            }
+
+        await until(told)
+    found = machine.read()
+    assert bounds == [(found.cpus * 1000 - 500, found.memory - (1 << 30))]
 
 
 async def test_a_deleted_node_registers_again(

@@ -49,16 +49,17 @@ def test_what_a_resolver_cannot_take_is_left_out_and_told() -> None:
     made, warnings = dns_config(pod(dnsConfig=stated), FACTS)
     assert list(made.servers) == ["10.96.0.10", "1.1.1.1", "2.2.2.2"]
     assert len(" ".join(made.searches)) <= 2048 and list(made.searches)[:4] == CLUSTER
-    assert warnings[0] == (
+    assert [each.reason for each in warnings] == ["DNSConfigForming", "DNSConfigForming"]
+    assert warnings[0].message == (
         "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
         "10.96.0.10 1.1.1.1 2.2.2.2"
     )
-    assert warnings[1].startswith("Search Line limits were exceeded")
+    assert warnings[1].message.startswith("Search Line limits were exceeded")
 
 
 def test_without_cluster_dns_the_nodes_resolver_serves() -> None:
     made, warnings = dns_config(pod(), replace(FACTS, cluster_dns=()))
-    assert list(made.servers) == ["192.0.2.53"] and warnings[0].startswith("MissingClusterDNS: ")
+    assert list(made.servers) == ["192.0.2.53"] and [each.reason for each in warnings] == ["MissingClusterDNS"]
 
 
 def test_resolv_conf() -> None:

@@ -110,6 +110,10 @@ class Images:
         self._check_backoff(uid, image, tell)
         tell("Normal", "Pulling", f'Pulling image "{image}"')
         secrets = await self._secrets_of(pod)
+        if missing := _missing(pod, secrets):
+            said = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
+            message = f"{said}; attempting to pull the image may not succeed."
+            tell("Warning", "FailedToRetrieveImagePullSecret", message)
         pull = self._pull(runtime, image, tuple(matching(secrets, _location(runtime, image))))
         self._wanted[uid, name] = pull
         pull.add_done_callback(lambda _: wake())
@@ -191,6 +195,13 @@ def _named(runtime: Runtime, image: str) -> str:
     if runtime.type == "vm" and image:
         return image
     return with_tag(image)
+
+
+def _missing(pod: Obj, secrets: Sequence[Obj]) -> list[str]:
+    """The pull secrets that a pod names and that are not there."""
+    there = {(each.get("metadata") or {}).get("name") for each in secrets}
+    named = (each.get("name", "") for each in pod["spec"].get("imagePullSecrets") or ())
+    return [name for name in named if name and name not in there]
 
 
 def _location(runtime: Runtime, image: str) -> str:

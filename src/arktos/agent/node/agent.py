@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from arktos.agent.node import eviction, machine, runtime_health
-from arktos.agent.node.conditions import RuntimeState
+from arktos.agent.node.conditions import READY
 from arktos.agent.node.container_logs import ContainerLogs
 from arktos.agent.node.eviction import Evict, Evictions
 from arktos.agent.node.heartbeat import Heartbeat
 from arktos.agent.node.image_gc import ImageCollector
 from arktos.agent.node.options import NodeOptions
 from arktos.agent.node.registration import NODES, Registration, keep_reporting
+from arktos.agent.node.runtime_watch import RuntimeWatch
 from arktos.agent.node.stats import Stats
 from arktos.agent.node.stats.collect import Collector
 from arktos.agent.node.status import NodeFacts
@@ -21,14 +22,18 @@ from arktos.agent.runtimes import Runtimes
 from arktos.client import Cached, Client, Informer, Recorder
 from arktos.model.kinds import Obj
 
+_BOUND_AGAIN = 60.0
+"""Seconds after which a bound on all pods that the kernel refused is tried again."""
+
 
 class NodeAgent:
     """Registers the node and keeps its status, Lease, disk and memory in order; `await run()`.
 
-    `evict(uid, reason, message)` ends a pod for good. `synced` says whether `pods` holds all pods that are bound to
+    `evict(uid, reason, message)` ends a pod for good. `bound(milli_cpu, memory)` bounds all pods together by what the
+    node has for them; it may raise OSError. `synced` says whether `pods` holds all pods that are bound to
     this node: before that, nothing is removed that might be a pod's. Public: `stats` for the streaming endpoint, `node`
-    (the node object as of now), `pressures` (pressure conditions that hold), `runtime_states`, and `wake`, which has
-    the status looked at now.
+    (the node object as of now), `pressures` (pressure conditions that hold), `unready`, and `wake`, which has the
+    status looked at now.
 
     Raises OSError, on `run`, where the machine's own files cannot be read.
     """
@@ -42,17 +47,20 @@ class NodeAgent:
         recorder: Recorder,
         evict: Evict,
         synced: Callable[[], bool],
+        bound: Callable[[int, int], Awaitable[None]] | None = None,
     ) -> None:
         self._options = options
         self._client = client
-        self._runtimes = runtimes
+        self._all = list(runtimes)
+        self._runtimes = RuntimeWatch(self._all, self.wake)
+        self._bound = bound
         self._recorder = recorder
         self._informer = Informer(client, NODES, field_selector=f"metadata.name={options.node_name}")
         self._wake = asyncio.Event()
         self._registration: Registration | None = None
-        self.stats = Stats(Collector(list(runtimes), options.data_dir, options.pod_logs_dir).sample, options.node_name)
-        self.images = ImageCollector(list(runtimes), options, recorder, self._reference)
-        self.logs = ContainerLogs(list(runtimes), pods, options, synced)
+        self.stats = Stats(Collector(self._all, options.data_dir, options.pod_logs_dir).sample, options.node_name)
+        self.images = ImageCollector(self._all, options, recorder, self._reference)
+        self.logs = ContainerLogs(self._all, pods, options, synced)
         self.evictions = Evictions(
             options.eviction,
             pods,
@@ -64,7 +72,6 @@ class NodeAgent:
             self._reference,
             self.wake,
         )
-        self.runtime_states: list[RuntimeState] = []
 
     @property
     def node(self) -> Cached | None:
@@ -77,6 +84,17 @@ class NodeAgent:
     @property
     def registered(self) -> bool:
         return self._registration is not None and bool(self._registration.uid)
+
+    def unready(self) -> str | None:
+        """Why pods do not come to this node, or not all of them can run here; None when all is well."""
+        node = self.node
+        if node is None:
+            return "the node is not registered yet"
+        found = {each.get("type"): each for each in (node.obj().get("status") or {}).get("conditions") or ()}
+        ready = found.get(READY) or {}
+        if ready.get("status") != "True":
+            return f"the node is not ready: {ready.get('message', '')}"
+        return self._runtimes.problem
 
     def wake(self) -> None:
         self._wake.set()
@@ -98,6 +116,8 @@ class NodeAgent:
             group.create_task(self._informer.run(), name="node-watch")
             group.create_task(self._report(registration, found), name="node-status")
             group.create_task(heartbeat.run(), name="node-lease")
+            group.create_task(self._runtimes.run(), name="node-runtimes")
+            group.create_task(self._bound_pods(found), name="node-bound")
             group.create_task(self.stats.run(), name="node-statistics")
             group.create_task(self.evictions.run(), name="node-eviction")
             group.create_task(self.images.run(), name="node-images")
@@ -109,12 +129,29 @@ class NodeAgent:
 
     async def _facts(self, found: machine.Machine) -> NodeFacts:
         states, images, nodefs = await asyncio.gather(
-            runtime_health.states(self._runtimes),
-            runtime_health.images(self._runtimes),
+            self._runtimes.look(),
+            runtime_health.images(self._all),
             asyncio.to_thread(machine.filesystem, self._options.data_dir),
         )
-        self.runtime_states = states
         return NodeFacts(found, nodefs, states, self.pressures, images)
+
+    async def _bound_pods(self, found: machine.Machine) -> None:
+        """Bounds the pods together, once; until it succeeds they are bounded each by itself."""
+        if self._bound is None:
+            return
+        reserved = self._options.reserved
+        milli_cpu = max(0, found.cpus * 1000 - reserved.get("cpu", 0))
+        while True:
+            try:
+                await self._bound(milli_cpu, max(0, found.memory - reserved.get("memory", 0)))
+            except OSError as error:
+                message = f'Failed to update Node Allocatable Limits "{error.filename}": {error.strerror or error}'
+                self._recorder.event(self._reference(), "Warning", "FailedNodeAllocatableEnforcement", message)
+                await asyncio.sleep(_BOUND_AGAIN)
+            else:
+                message = "Updated Node Allocatable limit across pods"
+                self._recorder.event(self._reference(), "Normal", "NodeAllocatableEnforced", message)
+                return
 
     def _node_changed(self, old: Cached | None, new: Cached | None) -> None:
         if new is None:

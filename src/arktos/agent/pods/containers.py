@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from arktos.agent.images.pulling import Image
 from arktos.agent.pods import podspec
@@ -247,6 +248,7 @@ class Containers:
         config = sandbox_config(
             pod,
             attempt=number,
+            warn=partial(self._parts.telling.warning, pod),
             facts=facts,
             cgroup_parent=await self._parts.cgroups.create(pod),
             log_directory=str(directory),

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
-from arktos.agent.spec.facts import NodeFacts, Resolver, is_host_network
+from arktos.agent.spec.facts import NodeFacts, Resolver, described, is_host_network
 from arktos.model.kinds import Obj
 from arktos.rpc.protos import cri_pb2 as pb
 
 _MAX_SERVERS, _MAX_SEARCHES, _MAX_SEARCH_CHARACTERS = 3, 32, 2048
 _CLUSTER_OPTIONS = ("ndots:5",)
+
+
+class Shortcoming(NamedTuple):
+    """What a pod's resolver does not get that was asked for, as an event says it."""
+
+    reason: str
+    message: str
 
 
 def parse_resolv_conf(text: str) -> Resolver:
@@ -30,10 +38,9 @@ def parse_resolv_conf(text: str) -> Resolver:
     return Resolver(tuple(servers), searches, options)
 
 
-def dns_config(pod: Obj, facts: NodeFacts) -> tuple[pb.DNSConfig, list[str]]:
-    """The resolver configuration of a pod, and what to say of it in events of the reason DNSConfigForming (and
-    MissingClusterDNS, which such a text begins with)."""
-    warnings: list[str] = []
+def dns_config(pod: Obj, facts: NodeFacts) -> tuple[pb.DNSConfig, list[Shortcoming]]:
+    """The resolver configuration of a pod, and what it falls short of."""
+    warnings: list[Shortcoming] = []
     servers, searches, options = _by_policy(pod, facts, warnings)
     stated = pod["spec"].get("dnsConfig") or {}
     servers = list(dict.fromkeys([*servers, *(stated.get("nameservers") or ())]))
@@ -44,7 +51,7 @@ def dns_config(pod: Obj, facts: NodeFacts) -> tuple[pb.DNSConfig, list[str]]:
     ), warnings
 
 
-def _by_policy(pod: Obj, facts: NodeFacts, warnings: list[str]) -> tuple[list[str], list[str], list[str]]:
+def _by_policy(pod: Obj, facts: NodeFacts, warnings: list[Shortcoming]) -> tuple[list[str], list[str], list[str]]:
     policy = pod["spec"].get("dnsPolicy") or "ClusterFirst"
     resolver = facts.resolver
     if policy == "None":
@@ -55,10 +62,11 @@ def _by_policy(pod: Obj, facts: NodeFacts, warnings: list[str]) -> tuple[list[st
         own = [f"{namespace}.svc.{domain}", f"svc.{domain}", domain]
         return list(facts.cluster_dns), [*own, *resolver.searches], list(_CLUSTER_OPTIONS)
     if wants_cluster:
-        warnings.append(
-            'MissingClusterDNS: kubelet does not have ClusterDNS IP configured and cannot create Pod using "'
-            f'{policy}" policy. Falling back to "Default" policy.'
+        said = (
+            f'pod: "{described(pod)}". kubelet does not have ClusterDNS IP configured and cannot create Pod using '
+            f'"{policy}" policy. Falling back to "Default" policy.'
         )
+        warnings.append(Shortcoming("MissingClusterDNS", said))
     return list(resolver.servers) or ["127.0.0.1"], list(resolver.searches), list(resolver.options)
 
 
@@ -72,23 +80,19 @@ def _merged(options: Iterable[str], stated: Iterable[Obj]) -> list[str]:
     return [f"{name}:{value}" if value else name for name, value in found.items() if name]
 
 
-def _fitting_servers(servers: list[str], warnings: list[str]) -> list[str]:
+def _fitting_servers(servers: list[str], warnings: list[Shortcoming]) -> list[str]:
     if len(servers) > _MAX_SERVERS:
         servers = servers[:_MAX_SERVERS]
-        warnings.append(
-            "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
-            + " ".join(servers)
-        )
+        said = "Nameserver limits were exceeded, some nameservers have been omitted, the applied nameserver line is: "
+        warnings.append(Shortcoming("DNSConfigForming", said + " ".join(servers)))
     return servers
 
 
-def _fitting_searches(searches: list[str], warnings: list[str]) -> list[str]:
+def _fitting_searches(searches: list[str], warnings: list[Shortcoming]) -> list[str]:
     fitting = searches[:_MAX_SEARCHES]
     while fitting and len(" ".join(fitting)) > _MAX_SEARCH_CHARACTERS:
         fitting.pop()
     if len(fitting) < len(searches):
-        warnings.append(
-            "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
-            + " ".join(fitting)
-        )
+        said = "Search Line limits were exceeded, some search paths have been omitted, the applied search line is: "
+        warnings.append(Shortcoming("DNSConfigForming", said + " ".join(fitting)))
     return fitting

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from arktos.agent.spec import labels
 from arktos.agent.spec.dns import dns_config
@@ -35,11 +35,15 @@ def sandbox_config(
     log_directory: str,
     hostname: str,
     extra_groups: Sequence[int] = (),
+    warn: Callable[[str, str], None] = lambda reason, message: None,
 ) -> pb.PodSandboxConfig:
     """The sandbox of a pod, the `attempt`-th from 0. `cgroup_parent` is the pod's cgroup, `hostname` that of
-    `hostname.pod_hostname`, `extra_groups` those that its volumes bring. Raises ConfigError."""
+    `hostname.pod_hostname`, `extra_groups` those that its volumes bring. `warn` takes reason and message of what
+    the pod does not get that it asks for. Raises ConfigError."""
     meta = pod["metadata"]
-    resolver, _ = dns_config(pod, facts)
+    resolver, shortcomings = dns_config(pod, facts)
+    for each in shortcomings:
+        warn(each.reason, each.message)
     config = pb.PodSandboxConfig(
         metadata=pb.PodSandboxMetadata(
             name=meta["name"], namespace=meta.get("namespace", ""), uid=meta["uid"], attempt=attempt

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from arktos.agent.pods import podspec
 from arktos.agent.pods.backoff import CrashBackoff
@@ -230,6 +231,7 @@ class Machines:
         config = sandbox_config(
             pod,
             attempt=attempt,
+            warn=partial(self._parts.telling.warning, pod),
             facts=self._parts.facts(),
             cgroup_parent=await self._parts.cgroups.create(pod),
             log_directory=str(directory),
