@@ -34,7 +34,8 @@ def status(data_dir: Path) -> None:
         problem = unready(settings, component) if process else "not running"
         well = well and problem is None
         click.echo(_line(component.name, process, "ready" if problem is None else problem))
-    click.echo(f"\nAPI: https://{settings.address}:{settings.port}   data: {layout.root}")
+    server = settings.server if settings.control_plane or not settings.node else settings.node.server
+    click.echo(f"\nAPI: {server}   data: {layout.root}")
     if not well:
         sys.exit(1)
 
