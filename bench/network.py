@@ -32,7 +32,7 @@ from arktos.network.services.rules import Fixed
 SERVICES = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
 ENDPOINTS = int(sys.argv[2]) if len(sys.argv) > 2 else 5
 CHANGES, QUESTIONS = 50, 20_000
-SERVICE, SLICE = registry.by_resource("services"), registry.by_resource("endpointslices.discovery.k8s.io")
+SERVICE, SLICE, POD = (registry.by_resource(name) for name in ("services", "endpointslices.discovery.k8s.io", "pods"))
 
 
 class Mirror:
@@ -74,11 +74,21 @@ def slice_(number: int, count: int) -> Cached:
     return cached(SLICE, f"s{number}", {"kubernetes.io/service-name": f"s{number}"}, body)
 
 
+def pod(address: str) -> Cached:
+    return cached(POD, f"at-{address}", {}, {"status": {"podIP": address, "phase": "Running"}})
+
+
 def mirrors() -> Mirrors:
     made = Mirrors()
+    addresses = set()
     for number in range(SERVICES):
         made.services.put(service(number))
         made.slices.put(slice_(number, ENDPOINTS))
+        # One endpoint more, for what is measured later.
+        listed = slice_(number, ENDPOINTS + 1).obj()["endpoints"]
+        addresses |= {address for endpoint in listed for address in endpoint["addresses"]}
+    for address in sorted(addresses):
+        made.pods.put(pod(address))
     return made
 
 

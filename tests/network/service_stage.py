@@ -58,9 +58,25 @@ class Mirror:
         return list(self.objects.values())
 
 
+class Slices(Mirror):
+    """Slices as the controller writes them: each endpoint is a pod of the slice's tenant, unless it is another's."""
+
+    def __init__(self, pods: Mirror) -> None:
+        super().__init__()
+        self._pods = pods
+
+    def put(self, cached: Cached) -> None:
+        super().put(cached)
+        taken = {each.obj()["status"]["podIP"] for each in self._pods.items()}
+        for each in cached.obj()["endpoints"]:
+            for address in set(each["addresses"]) - taken:
+                self._pods.put(pod(f"at-{address}", address, cached.tenant))
+
+
 class Mirrors:
     def __init__(self) -> None:
-        self.services, self.slices, self.pods, self.nodes = Mirror(), Mirror(), Mirror(), Mirror()
+        self.services, self.pods, self.nodes = Mirror(), Mirror(), Mirror()
+        self.slices = Slices(self.pods)
 
 
 def cached(kind: Any, name: str, tenant: str = "acme", labels: Obj | None = None, **body: Any) -> Cached:
@@ -71,6 +87,10 @@ def cached(kind: Any, name: str, tenant: str = "acme", labels: Obj | None = None
 def service(name: str = "web", address: str = "10.96.0.7", tenant: str = "acme", **spec: Any) -> Cached:
     ports = [{"port": 80, "protocol": "TCP"}, {"port": 53, "protocol": "UDP", "name": "udp"}]
     return cached(SERVICE, name, tenant, spec={"clusterIP": address, "ports": ports} | spec)
+
+
+def pod(name: str, address: str, tenant: str = "acme") -> Cached:
+    return cached(POD, name, tenant, status={"podIP": address, "phase": "Running"})
 
 
 def endpoint(address: str, node: str = "n1", **conditions: bool) -> Obj:

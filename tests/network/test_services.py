@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arktos.network.services import rules
-from arktos.network.services.routes import NOTHING, Place, RouteId, best, may_claim, nearest, routing
+from arktos.network.services.routes import NOTHING, Place, RouteId, best, may_claim, may_lead, nearest, routing
 from arktos.network.services.table import Elements, Table, placed
 from arktos.network.services.view import EndpointView, view_service, view_slice
 from network.service_stage import SERVICE, cached, endpoint, service, slice_
@@ -18,8 +19,8 @@ PLACE = Place("n1", "z1", IPv4Network("10.244.0.0/16"), IPv4Network("10.96.0.0/1
 KEY = ("acme", "default", "web")
 
 
-def nobody(address: str) -> set[str]:
-    return set()
+def acme(address: str) -> set[str]:
+    return {"acme"} if address.startswith("10.244.") else set()
 
 
 def at(
@@ -81,10 +82,43 @@ def test_what_may_be_claimed() -> None:
     assert may_claim("system", "192.0.2.1", PLACE)
 
 
+def test_where_a_service_may_lead() -> None:
+    """Slices, and the addresses in them, are what anybody in the tenant wrote."""
+    owned = {
+        "10.244.0.1": {"acme"},
+        "10.244.0.2": {"globex"},
+        "10.244.0.3": {"acme", "globex"},
+        "192.0.2.1": {"system"},
+        "192.0.2.2": {"acme", "system"},
+    }
+    place = replace(PLACE, nodes=frozenset({"192.0.2.1", "192.0.2.2"}))
+
+    def leads(tenant: str, address: str, **way: bool) -> bool:
+        return may_lead(tenant, address, place, lambda address: owned.get(address, set()), **way)
+
+    assert [each for each in owned if leads("acme", each)] == ["10.244.0.1", "192.0.2.2"]
+    assert leads("acme", "203.0.113.9")
+    for address in ("10.244.0.9", "10.96.0.1", "127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1"):
+        assert not leads("acme", address), address
+    assert leads("acme", "192.0.2.1", inward=True) and not leads("acme", "10.244.0.2", inward=True)
+    assert leads("system", "192.0.2.1") and leads("system", "10.244.0.9") and not leads("system", "10.244.0.2")
+
+
+def test_the_api_servers_service_leads_to_a_node_but_not_from_outside() -> None:
+    seen = view_slice(slice_(endpoint("192.0.2.1"), name="kubernetes"))
+    for spec, count in (
+        ({}, 1),
+        ({"externalIPs": ["203.0.113.1"]}, 0),
+        ({"ports": [{"port": 80, "nodePort": 30080}]}, 0),
+    ):
+        found = routing(view_service(service("kubernetes", **spec)), [seen] if seen else [], PLACE, acme)
+        assert [len(route.backends) for route in found.routes][0] == count
+
+
 def test_routes_for_each_policy() -> None:
     seen = view_slice(slice_(endpoint("10.244.0.1"), endpoint("10.244.1.1", "n2")))
     spec = {"ports": [{"port": 80, "nodePort": 30080}], "externalTrafficPolicy": "Local"}
-    found = routing(view_service(service(**spec)), [seen] if seen else [], PLACE, nobody)
+    found = routing(view_service(service(**spec)), [seen] if seen else [], PLACE, acme)
     wide, near = RouteId(KEY, "", "tcp"), RouteId(KEY, "", "tcp", True)
     assert dict(found.entries) == {
         ("services", "10.96.0.7 . tcp . 80"): wide,
@@ -184,7 +218,7 @@ def test_the_table_follows_any_history(steps: list[Any], limit: int) -> None:
                 view_service(service(name, address, ports=ports, **spec)),
                 view_slice(slice_(*listed, name=name)),
             )
-            table.put(("acme", "default", name), routing(view, [seen] if seen else [], PLACE, nobody))
+            table.put(("acme", "default", name), routing(view, [seen] if seen else [], PLACE, acme))
             everywhere = {f"10.244.0.{each} . 8080" for each in numbers}
             here = {f"10.244.0.{each} . 8080" for each in numbers if each % 2}
             inside = here or ("drop" if numbers else "refused") if "internalTrafficPolicy" in spec else everywhere
@@ -213,7 +247,7 @@ def test_one_endpoint_more_is_three_elements() -> None:
 
     def put(count: int) -> list[str]:
         seen = view_slice(slice_(*(endpoint(f"10.244.1.{each}", "n2") for each in range(count))))
-        table.put(KEY, routing(view, [seen] if seen else [], PLACE, nobody))
+        table.put(KEY, routing(view, [seen] if seen else [], PLACE, acme))
         change = table.change()
         table.done(change)
         return [command.partition("{")[0].strip() for command in change.commands if " element " in command]

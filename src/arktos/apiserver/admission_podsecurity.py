@@ -50,16 +50,17 @@ class PodSecurity:
             return
         tenant, namespace = attempt.call.tenant, attempt.call.info.namespace
         own = self._of(namespace_key(tenant, namespace))
-        floor = "privileged"
-        if tenant != SYSTEM_TENANT:
-            floor = self._of(tenant_key(tenant)).get(ENFORCE, FLOOR)
-        level = podsecurity.stricter(floor, own.get(ENFORCE, "privileged"))
+        level = podsecurity.stricter(self.floor(tenant), own.get(ENFORCE, "privileged"))
         if level != "privileged" and (found := podsecurity.violations(level, spec)):
             name = attempt.obj["metadata"].get("name") or attempt.obj["metadata"].get("generateName", "")
             raise forbidden("pods", name, f'violates PodSecurity "{level}:latest": {", ".join(found)}')
         warned = own.get(WARN, "privileged")
         if warned not in ("privileged", level) and (found := podsecurity.violations(warned, spec)):
             attempt.call.warnings.append(f'would violate PodSecurity "{warned}:latest": {", ".join(found)}')
+
+    def floor(self, tenant: str) -> str:
+        """The level beneath which no namespace of a tenant can go."""
+        return "privileged" if tenant == SYSTEM_TENANT else self._of(tenant_key(tenant)).get(ENFORCE, FLOOR)
 
     def _of(self, key: Key) -> dict[str, str]:
         """The labels of a namespace or tenant, read once per revision."""

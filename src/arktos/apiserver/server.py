@@ -22,6 +22,7 @@ from arktos.apiserver import (
 )
 from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.admission_actions import ActionTargets
+from arktos.apiserver.admission_machines import MachineClaims
 from arktos.apiserver.admission_podsecurity import PodSecurity
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
@@ -173,6 +174,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     """The steps that a write goes through, by resource."""
     lifecycle = Lifecycle(store)
     priorities, security = admission_pods.Priorities(store), PodSecurity(store)
+    machines = MachineClaims(security.floor)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
 
     def accounts(attempt: Attempt, effects: Effects) -> None:
@@ -192,10 +194,11 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "*": [lifecycle.parents],
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
-            "pods": [accounts, admission_pods.tolerate, priorities.step, security.step],
+            "pods": [accounts, admission_pods.tolerate, priorities.step, security.step, machines.pod_addresses],
             "actions": [ActionTargets(store).step],
             "nodes": [node_rights.own_name, admission_pods.taint],
-            "services": [services.step],
+            "services": [machines.services, services.step],
+            "persistentvolumes": [machines.volumes],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
         },

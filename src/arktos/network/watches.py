@@ -107,7 +107,7 @@ class Watches:
         )
         """The endpointslices that say where API servers are."""
         self.pods = TenantMirror(PODS)
-        """All pods, wherever they are, of the tenants that have one here."""
+        """All pods, wherever they are, of the tenants that have one here, or a service that every node exposes."""
         self.services = TenantMirror(SERVICES)
         self.slices = TenantMirror(SLICES)
         self._exposed = Informer(
@@ -143,11 +143,11 @@ class Watches:
         return f"the pods of tenant {waiting[0]}" if waiting else ""
 
     def services_known(self) -> bool:
-        """Whether services and endpointslices of all tenants that are watched are complete."""
+        """Whether services, endpointslices and pods of all tenants that are watched are complete."""
         if self.unsynced() or not self._exposed.synced.is_set() or not self._adjusted.is_set():
             return False
         wanted = self._present.keys() | self._exposing.keys()
-        return all(mirror.synced(tenant) for mirror in (self.services, self.slices) for tenant in wanted)
+        return all(mirror.synced(each) for mirror in (self.services, self.slices, self.pods) for each in wanted)
 
     async def synced(self) -> None:
         """Returns when all is known once."""
@@ -176,12 +176,8 @@ class Watches:
         now = asyncio.get_running_loop().time()
         wanted = {
             (mirror.kind.resource, tenant)
-            for mirrors, tenants in (
-                ((self.pods,), self._present.keys()),
-                ((self.services, self.slices), self._present.keys() | self._exposing.keys()),
-            )
-            for mirror in mirrors
-            for tenant in tenants
+            for mirror in (self.pods, self.services, self.slices)
+            for tenant in self._present.keys() | self._exposing.keys()
         }
         for key in wanted - self._running.keys():
             self._begin(group, *key)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from arktos.model.kinds import SYSTEM_TENANT
 from arktos.network.services.view import EndpointView, Key, ServicePort, ServiceView, SliceView
 
 Backend = tuple[str, int]
@@ -13,6 +14,7 @@ Backend = tuple[str, int]
 Owners = Callable[[str], Collection[str]]
 """The tenants of the pods that have an address; none where it is not known."""
 
+_API = ("default", "kubernetes")
 _NEVER = [IPv4Network(text) for text in ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")]
 
 
@@ -87,28 +89,33 @@ def routing(service: ServiceView | None, slices: Iterable[SliceView], place: Pla
 def _endpoints(
     service: ServiceView, port: ServicePort, slices: Sequence[SliceView], place: Place, owners: Owners
 ) -> Iterable[tuple[EndpointView, int]]:
-    """The endpoints of a port, each address and number once. An address of a pod of another tenant is left out: a slice
+    """The endpoints of a port, each address and number once, those left out that the tenant may not lead to: a slice
     may be written by anyone in its tenant."""
+    inward = service.key[1:] == _API and not (port.node_port or service.external)
     seen: set[Backend] = set()
     for each in slices:
         number = each.ports.get((port.name, port.protocol))
         if number is None:
             continue
         for endpoint in each.endpoints:
-            if (endpoint.address, number) in seen or not _may(service.key[0], endpoint.address, place, owners):
+            address = endpoint.address
+            if (address, number) in seen or not may_lead(service.key[0], address, place, owners, inward=inward):
                 continue
             seen.add((endpoint.address, number))
             yield endpoint, number
 
 
-def _may(tenant: str, address: str, place: Place, owners: Owners) -> bool:
+def may_lead(tenant: str, address: str, place: Place, owners: Owners, *, inward: bool = False) -> bool:
+    """Whether a tenant's service may have an endpoint. In the pods' network it must be known as the tenant's alone: the
+    node would reach another's pod for anybody who asks it. A node's own address is for pods that have it. `inward`
+    spares those: the service is the API server's, and for pods only, whom the node's rules tell what they may reach."""
     at = IPv4Address(address)
     if at in place.service_network or any(at in network for network in _NEVER):
         return False
-    if at not in place.cluster_network:
-        return True
     theirs = owners(address)
-    return not theirs or tenant in theirs
+    if at in place.cluster_network:
+        return set(theirs) == {tenant} or (tenant == SYSTEM_TENANT and not theirs)
+    return tenant == SYSTEM_TENANT or address not in place.nodes or tenant in theirs or inward
 
 
 def _routes(
@@ -170,4 +177,4 @@ def may_claim(tenant: str, address: str, place: Place) -> bool:
     at = IPv4Address(address)
     if at in place.cluster_network or at in place.service_network or any(at in network for network in _NEVER):
         return False
-    return tenant == "system" or address not in place.nodes
+    return tenant == SYSTEM_TENANT or address not in place.nodes

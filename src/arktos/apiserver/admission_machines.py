@@ -1,0 +1,87 @@
+"""What of the machines, and of the network that they share, a tenant's objects may not claim.
+
+PersistentVolumes are a tenant's own here, so one made by hand must not lead into a node's file system; a Service must
+not take addresses that are others' (CVE-2020-8554); and a pod's addresses are what proxies, DNS and the rules of the
+network go by, so that only those who run the pod may state them.
+
+The floor of PodSecurity decides for whom: where the operator has lifted it to `privileged` for a tenant, the first two
+are allowed. Writers of `system` may do all of this in any tenant: nodes, controllers, operators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from arktos.apiserver.admission import Attempt, Effects
+from arktos.model.kinds import Obj
+from arktos.model.status import forbidden
+
+NODE_SOURCES = ("hostPath", "local", "flexVolume")
+"""Sources of volumes that are a node's own: its files, its devices, its programs."""
+POD_ADDRESSES = ("hostIP", "hostIPs", "podIP", "podIPs")
+
+Floor = Callable[[str], str]
+"""The least level of PodSecurity that a tenant's pods have."""
+
+
+class MachineClaims:
+    """Steps for `persistentvolumes`, `services` and `pods`. Each raises Forbidden."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+
+    def volumes(self, attempt: Attempt, effects: Effects) -> None:
+        """A volume with a source on a node: neither made nor changed."""
+        if self._may(attempt):
+            return
+        spec, before = _spec(attempt.obj), _spec(attempt.old)
+        claimed = [name for name in NODE_SOURCES if spec.get(name) is not None and spec[name] != before.get(name)]
+        if claimed:
+            why = f"volumes on nodes ({', '.join(claimed)}) are made by the cluster's operators"
+            raise forbidden(attempt.kind.resource, _name(attempt.obj), why)
+
+    def services(self, attempt: Attempt, effects: Effects) -> None:
+        """Addresses outside the cluster: those that a Service has already may stay (Kubernetes' plugin
+        DenyServiceExternalIPs); those of a load balancer are its controller's to state."""
+        if self._may(attempt):
+            return
+        if not _added(_spec(attempt.obj).get("externalIPs"), _spec(attempt.old).get("externalIPs")):
+            if not _added(_balancers(attempt.obj), _balancers(attempt.old)):
+                return
+            why = "the addresses of a load balancer are stated by its controller"
+        else:
+            why = "Use of external IPs is denied by admission control."
+        raise forbidden(attempt.kind.resource, _name(attempt.obj), why)
+
+    def pod_addresses(self, attempt: Attempt, effects: Effects) -> None:
+        """Where a pod is reached. Not lifted for anybody: another tenant's pods would be reached instead."""
+        if attempt.operation == "delete" or attempt.call.user.is_system:
+            return
+        status, before = attempt.obj.get("status") or {}, (attempt.old or {}).get("status") or {}
+        changed = [name for name in POD_ADDRESSES if status.get(name) != before.get(name)]
+        if changed:
+            why = f"status.{changed[0]} is stated by the pod's node"
+            raise forbidden(attempt.kind.resource, _name(attempt.obj), why)
+
+    def _may(self, attempt: Attempt) -> bool:
+        call = attempt.call
+        return attempt.operation == "delete" or call.user.is_system or self._floor(call.tenant) == "privileged"
+
+
+def _spec(obj: Obj | None) -> Obj:
+    found: Obj = (obj or {}).get("spec") or {}
+    return found
+
+
+def _name(obj: Obj) -> str:
+    return str(obj["metadata"].get("name") or obj["metadata"].get("generateName", ""))
+
+
+def _balancers(obj: Obj | None) -> list[str]:
+    status = (obj or {}).get("status") or {}
+    listed = (status.get("loadBalancer") or {}).get("ingress") or ()
+    return [str(each.get(key)) for each in listed for key in ("ip", "hostname") if each.get(key)]
+
+
+def _added(now: Iterable[str] | None, before: Iterable[str] | None) -> set[str]:
+    return set(now or ()) - set(before or ())
