@@ -113,6 +113,16 @@ def default_address(towards: str = _ROUTABLE) -> str:
     return "" if found.startswith("127.") else found
 
 
+def is_own(address: str) -> bool:
+    """Whether this machine has an IPv4 address now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def cgroup_root(data_dir: Path, default: Path) -> str:
     """The cgroup below which an installation's pods are: installations on one machine must not clean up each other."""
     if data_dir == default:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from arktos.bootstrap.components import Settings
 from arktos.bootstrap.nodes import (
     CONTAINER_NEEDS,
     VM_NEEDS,
@@ -16,7 +18,9 @@ from arktos.bootstrap.nodes import (
     cgroup_root,
     default_address,
     default_name,
+    is_own,
     missing,
+    obstacle,
 )
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -101,3 +105,21 @@ def node_settings(
         labels=labels,
         **options,
     )
+
+
+def as_before(kept: Settings) -> Settings:
+    """What an installation is started with when nothing is said: what it had, as far as the machine still has it.
+    Raises ClickException where it cannot be a node any more."""
+    node = kept.node
+    if node is None:
+        return kept
+    if hindrance := obstacle():
+        alone = "; `arktos up --no-node` starts the control plane alone" if kept.control_plane else ""
+        raise click.ClickException(f"this machine cannot run pods any more: {hindrance}{alone}")
+    address = node.address if is_own(node.address) else default_address()
+    if not address:
+        raise click.ClickException(f"this machine has no address besides loopback; it had {node.address}")
+    there = dataclasses.replace(
+        node, address=address, containers=not missing(CONTAINER_NEEDS), vms=not missing(VM_NEEDS)
+    )
+    return dataclasses.replace(kept, node=there)

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from arktos.bootstrap.addresses import client_address
 from arktos.bootstrap.components import Settings
+from arktos.bootstrap.layout import Layout
 from arktos.bootstrap.nodes import NodeSettings, obstacle
 from arktos.cli.data_dir import data_dir_option, installed
-from arktos.cli.node_options import node_options, node_settings
+from arktos.cli.node_options import as_before, node_options, node_settings
 from arktos.cli.starting import alone, describe, is_up, require_free, require_room, start
 
 
@@ -58,7 +60,43 @@ def up(
     foreground: bool,
     **options: Any,
 ) -> None:
-    """Start the whole system, wait until it is ready, say how to use it."""
+    """Start the whole system, wait until it is ready, say how to use it.
+
+    Without options, an installation that was started before is started with what it was told then; so is a machine that
+    has joined a control plane elsewhere.
+    """
+    data_dir = data_dir.absolute()
+    kept = Settings.load(Layout(data_dir))
+    if kept is not None and not _told():
+        wanted = as_before(kept)
+    elif kept is not None and not kept.control_plane:
+        raise click.ClickException(_joined_elsewhere(kept))
+    else:
+        with_node = _may_run_pods(node, no_node)
+        bind_address = bind_address or ("0.0.0.0" if with_node else "127.0.0.1")
+        wanted = Settings(
+            str(data_dir),
+            bind_address,
+            port,
+            _own_node(data_dir, port, bind_address, service_cluster_ip_range, options) if with_node else None,
+            service_cluster_ip_range,
+            str(token_auth_file.absolute()) if token_auth_file else "",
+            authorization_mode,
+        )
+    _bring_up(wanted, foreground=foreground)
+
+
+def _told() -> bool:
+    """Whether this command was given anything that settings are made of."""
+    context = click.get_current_context()
+    return any(
+        name not in ("data_dir", "foreground") and context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        for name in context.params
+    )
+
+
+def _may_run_pods(node: bool, no_node: bool) -> bool:
+    """Whether this machine is to be a node. Raises ClickException where it must and cannot."""
     if node and no_node:
         raise click.ClickException("--node and --no-node are opposites")
     hindrance = "" if no_node else obstacle()
@@ -66,17 +104,18 @@ def up(
         raise click.ClickException(f"this machine cannot run pods: {hindrance}")
     if hindrance:
         click.echo(f"No node: {hindrance}. Starting the control plane; pods will stay Pending.")
-    with_node = not no_node and not hindrance
-    bind_address = bind_address or ("0.0.0.0" if with_node else "127.0.0.1")
-    wanted = Settings(
-        str(data_dir.absolute()),
-        bind_address,
-        port,
-        _own_node(data_dir.absolute(), port, bind_address, service_cluster_ip_range, options) if with_node else None,
-        service_cluster_ip_range,
-        str(token_auth_file.absolute()) if token_auth_file else "",
-        authorization_mode,
+    return not no_node and not hindrance
+
+
+def _joined_elsewhere(kept: Settings) -> str:
+    server = kept.node.server if kept.node else "a control plane elsewhere"
+    return (
+        f"{kept.data_dir} is that of a node of {server}, which `arktos up` starts without options; "
+        "`arktos node join` changes them, and a control plane of its own takes another --data-dir"
     )
+
+
+def _bring_up(wanted: Settings, *, foreground: bool) -> None:
     began = time.monotonic()
     require_room(wanted.layout)
     with alone(wanted.layout):
@@ -154,7 +193,8 @@ def _prepare(settings: Settings) -> None:
 
     first = str(_service_network(settings.service_cluster_ip_range)[1])
     try:
-        credentials.ensure(settings.layout, settings.address, settings.port, first, settings.node)
+        if settings.control_plane:
+            credentials.ensure(settings.layout, settings.address, settings.port, first, settings.node)
         if settings.node and settings.node.containers:
             containerd.prepare(settings.layout, settings.node)
     except (credentials.Damaged, OSError) as error:
@@ -178,6 +218,10 @@ def _advise(settings: Settings) -> None:
     option = "" if layout.root == _default() else f" --data-dir {layout.root}"
     if settings.node:
         describe(settings.node)
+    if settings.node and not settings.control_plane:
+        click.echo(f"  a node of:    {settings.node.server}")
+        click.echo(f"  look, stop:   arktos status{option}; arktos down{option}")
+        return
     click.echo(f"  operator:     export KUBECONFIG={layout.admin_kubeconfig}")
     click.echo("                kubectl get tenants")
     click.echo(f"  a tenant:     arktos tenant create acme{option}")
