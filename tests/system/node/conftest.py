@@ -25,6 +25,8 @@ from arktos.bootstrap.nodes import obstacle
 
 ASSETS = Path(__file__).parents[2]
 PORT = 6443
+DEBIAN = "https://cloud.debian.org/images/cloud/bookworm/latest/debian-12-genericcloud-amd64.qcow2"
+"""The image of the examples' virtual machines."""
 
 
 def ip(*arguments: str) -> str:
@@ -94,6 +96,7 @@ def options(images: dict[str, str]) -> list[str]:
     return [
         f"--registry-mirror=docker.io=http://{images['registry']}",
         f"--image-mirror=https://images.example.com={machine}",
+        f"--image-mirror={DEBIAN}={images['machine']}",
         "--allow-local-images",
     ]
 
