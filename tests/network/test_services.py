@@ -106,13 +106,10 @@ def test_where_a_service_may_lead() -> None:
 
 def test_the_api_servers_service_leads_to_a_node_but_not_from_outside() -> None:
     seen = view_slice(slice_(endpoint("192.0.2.1"), name="kubernetes"))
-    for spec, count in (
-        ({}, 1),
-        ({"externalIPs": ["203.0.113.1"]}, 0),
-        ({"ports": [{"port": 80, "nodePort": 30080}]}, 0),
-    ):
+    outside = {"externalIPs": ["203.0.113.1"]}, {"ports": [{"port": 80, "nodePort": 30080}]}
+    for spec, count in (({}, 1), *((each, 0) for each in outside)):
         found = routing(view_service(service("kubernetes", **spec)), [seen] if seen else [], PLACE, acme)
-        assert [len(route.backends) for route in found.routes][0] == count
+        assert len(found.routes[0].backends) == count
 
 
 def test_routes_for_each_policy() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from arktos.agent import host_facts
 from arktos.agent.actions.service import Actions
 from arktos.agent.cgroups.groups import Cgroups
+from arktos.agent.images.ledger import Ledger
 from arktos.agent.images.pulling import Images
 from arktos.agent.metrics import Metrics
 from arktos.agent.node.agent import NodeAgent
@@ -108,7 +109,7 @@ class Agent:
         """Reads what is to be known of the machine, and listens. Raises OSError, TlsError."""
         if not options.node.port:
             options = replace(options, node=replace(options.node, port=_free_port(options.address)))
-        cgroups = await asyncio.to_thread(Cgroups, options.cgroup_root)
+        cgroups = await asyncio.to_thread(Cgroups, options.cgroup_root, process_limit=options.node.pod_processes)
         facts = await asyncio.to_thread(
             host_facts.read,
             options.node.node_name,
@@ -120,6 +121,7 @@ class Agent:
             cgroup_v2=cgroups.v2,
         )
         made = cls(options, client, recorder, cgroups, facts)
+        await made.ledger.load()
         if made.streaming is not None:
             await made.streaming.start()
         return made
@@ -134,10 +136,11 @@ class Agent:
         self._allocatable_of = ""
         self.pods = Pods()
         self.metrics = Metrics(self.pods)
-        self.runtimes = Runtimes(options.runtimes)
+        self.runtimes = Runtimes(options.runtimes, self.metrics.runtime_call)
         self.cgroups = cgroups
         self.sources = Sources(client)
-        self.images = Images(self.sources.pull_secrets)
+        self.ledger = Ledger(options.node.data_dir / "images")
+        self.images = Images(self.sources.pull_secrets, ledger=self.ledger)
         pods_dir = options.node.data_dir / "pods"
         self.telling = Telling(recorder)
         self.volumes = Volumes(pods_dir, client, self.sources, self.facts, complain=self._volume_failed)
@@ -169,6 +172,7 @@ class Agent:
             self.service.evict,
             lambda: self.service.synced,
             lambda milli_cpu, memory: cgroups.set_up(milli_cpu=milli_cpu, memory=memory),
+            self.ledger,
         )
         self.streaming = self._streaming()
 

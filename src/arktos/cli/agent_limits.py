@@ -21,6 +21,7 @@ _FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
     ("--image-gc-low-threshold", _PERCENT, 80, "Percent of use down to which they go."),
     ("--minimum-image-ttl-duration", str, "2m0s", "The age before which no image goes."),
     ("--container-log-max-size", str, "10Mi", "The size from which a container's log is rotated."),
+    ("--pod-max-pids", click.IntRange(min=0), 4096, "Processes and threads that a pod may have; 0 for any number."),
     ("--container-log-max-files", click.IntRange(min=2), 5, "Files that a container's log has at most."),
 )
 
@@ -59,4 +60,5 @@ def limits(options: dict[str, Any]) -> dict[str, Any]:
         "image_minimum_age": parse_period(taken["--minimum-image-ttl-duration"]),
         "log_max_size": size,
         "log_max_files": taken["--container-log-max-files"],
+        "pod_processes": taken["--pod-max-pids"],
     }

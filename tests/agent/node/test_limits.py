@@ -41,6 +41,7 @@ def test_the_defaults_are_those_of_the_options() -> None:
         "image_minimum_age": 120.0,
         "log_max_size": 10 * MIB,
         "log_max_files": 5,
+        "pod_processes": 4096,
     }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from arktos.agent.images.credentials import Credential, matching
+from arktos.agent.images.ledger import Ledger
 from arktos.agent.images.reference import MalformedReference, default_policy, machine_location, with_tag
 from arktos.agent.pods.backoff import CrashBackoff
 from arktos.agent.runtimes import Runtime
@@ -25,6 +26,9 @@ AT_ONCE = 5
 
 LONGEST_PULL = 3600.0
 
+_UNSETTLED = frozenset({"CANCELLED", "DEADLINE_EXCEEDED", "UNAVAILABLE", "INTERNAL"})
+"""What a call may end with while the runtime goes on."""
+
 Tell = Callable[[str, str, str], None]
 """Takes an event's type, reason and message."""
 
@@ -35,11 +39,12 @@ SecretsOf = Callable[[Obj], Awaitable[Sequence[Obj]]]
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image that is here. `ref` is what to make containers from; `uid` or `username` who its processes are, if
-    it says."""
+    it says; `names` all that the runtime knows it by."""
 
     ref: str
     uid: int | None = None
     username: str = ""
+    names: tuple[str, ...] = ()
 
 
 class NoImage(Exception):
@@ -71,12 +76,14 @@ class _Pulled:
 
 
 class Images:
-    """The images of all runtimes of this node. `secrets_of` reads pull secrets. Close it to end what is under way."""
+    """The images of all runtimes of this node. `secrets_of` reads pull secrets; `ledger` knows who may have what is
+    here already. Close it to end what is under way."""
 
-    def __init__(self, secrets_of: SecretsOf, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, secrets_of: SecretsOf, *, ledger: Ledger | None = None, at_once: int = AT_ONCE) -> None:
         self._secrets_of = secrets_of
+        self._ledger = ledger or Ledger()
         self._slots = asyncio.Semaphore(at_once)
-        self._pulls: dict[tuple[str, str, tuple[Credential, ...]], asyncio.Task[_Pulled]] = {}
+        self._pulls: dict[tuple[str, str, str, tuple[Credential, ...]], asyncio.Task[_Pulled]] = {}
         self._wanted: dict[tuple[str, str], asyncio.Task[_Pulled]] = {}
         self._backoff = CrashBackoff()
         self._failures: dict[tuple[str, str], tuple[float, str]] = {}
@@ -99,7 +106,7 @@ class Images:
             del self._wanted[uid, name]
             return await self._outcome(runtime, uid, image, wanted.result(), tell)
         policy = container.get("imagePullPolicy") or default_policy(container.get("image", ""))
-        present = None if policy == "Always" else await find(runtime, image)
+        present = None if policy == "Always" else await self._present(runtime, pod, image)
         if present is not None:
             tell("Normal", "Pulled", f'Container image "{image}" already present on machine')
             return present
@@ -114,7 +121,8 @@ class Images:
             said = f"Unable to retrieve some image pull secrets ({', '.join(missing)})"
             message = f"{said}; attempting to pull the image may not succeed."
             tell("Warning", "FailedToRetrieveImagePullSecret", message)
-        pull = self._pull(runtime, image, tuple(matching(secrets, _location(runtime, image))))
+        shown = tuple(matching(secrets, _location(runtime, image)))
+        pull = self._pull(runtime, image, pod["metadata"].get("tenant", ""), shown)
         self._wanted[uid, name] = pull
         pull.add_done_callback(lambda _: wake())
         raise StillPulling(image)
@@ -133,6 +141,17 @@ class Images:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+    async def _present(self, runtime: Runtime, pod: Obj, image: str) -> Image | None:
+        """An image that is here and that the pod may have without asking for it."""
+        found = await find(runtime, image)
+        if found is None:
+            return None
+        tenant = pod["metadata"].get("tenant", "")
+        if self._ledger.allows(runtime.name, found.ref, found.names, tenant, ()):
+            return found
+        shown = matching(await self._secrets_of(pod), _location(runtime, image))
+        return found if self._ledger.allows(runtime.name, found.ref, found.names, tenant, shown) else None
 
     def _check_backoff(self, uid: str, image: str, tell: Tell) -> None:
         now = asyncio.get_running_loop().time()
@@ -159,34 +178,55 @@ class Images:
         left = self._backoff.wait((uid, image), pulled.ended, asyncio.get_running_loop().time())
         raise NoImage("ErrImagePull", error, min(1.0, left))
 
-    def _pull(self, runtime: Runtime, image: str, credentials: tuple[Credential, ...]) -> asyncio.Task[_Pulled]:
+    def _pull(
+        self, runtime: Runtime, image: str, tenant: str, credentials: tuple[Credential, ...]
+    ) -> asyncio.Task[_Pulled]:
         """The pull of an image with these credentials: one that is under way, or a new one."""
-        key = (runtime.name, image, credentials)
+        key = (runtime.name, image, tenant if credentials else "", credentials)
         task = self._pulls.get(key)
         if task is None:
-            task = asyncio.create_task(self._run(runtime, image, credentials), name=f"pull {image}")
+            task = asyncio.create_task(self._run(runtime, image, tenant, credentials), name=f"pull {image}")
             self._pulls[key] = task
             task.add_done_callback(lambda _: self._pulls.pop(key, None))
         return task
 
-    async def _run(self, runtime: Runtime, image: str, credentials: tuple[Credential, ...]) -> _Pulled:
+    async def _run(self, runtime: Runtime, image: str, tenant: str, credentials: tuple[Credential, ...]) -> _Pulled:
         loop = asyncio.get_running_loop()
         asked = loop.time()
         async with self._slots:
             began = loop.time()
             error = ""
             for credential in credentials or (None,):
-                question = pb.PullImageRequest(image=pb.ImageSpec(image=image))
-                if credential is not None:
-                    question.auth.username, question.auth.password = credential.username, credential.password
-                    question.auth.identity_token = credential.identity_token
                 try:
-                    await runtime.call(cri.PULL_IMAGE, question, within=LONGEST_PULL)
+                    await self._once(runtime, image, tenant, credential)
                 except RpcError as refused:
                     error = error or refused.message or refused.code
-                    continue
-                return _Pulled("", asked, began, loop.time())
+                except OSError as failed:
+                    error = error or f"cannot note who may have the image: {failed}"
+                else:
+                    return _Pulled("", asked, began, loop.time())
             return _Pulled(error, asked, began, loop.time())
+
+    async def _once(self, runtime: Runtime, image: str, tenant: str, credential: Credential | None) -> None:
+        """A pull, noted with its outcome. Raises RpcError, OSError."""
+        question = pb.PullImageRequest(image=pb.ImageSpec(image=image))
+        if credential is not None:
+            question.auth.username, question.auth.password = credential.username, credential.password
+            question.auth.identity_token = credential.identity_token
+        await self._ledger.begin(runtime.name, image)
+        try:
+            answer = await runtime.call(cri.PULL_IMAGE, question, within=LONGEST_PULL)
+            found = await find(runtime, answer.image_ref or image)
+        except RpcError as refused:
+            await self._ledger.failed(runtime.name, image, known=refused.code not in _UNSETTLED)
+            raise
+        except BaseException:
+            self._ledger.interrupted(runtime.name, image)
+            raise
+        if found is None:
+            await self._ledger.failed(runtime.name, image, known=False)
+        else:
+            await self._ledger.succeeded(runtime.name, image, found.ref, tenant, credential)
 
 
 def _named(runtime: Runtime, image: str) -> str:
@@ -214,7 +254,8 @@ async def find(runtime: Runtime, image: str) -> Image | None:
     if not answer.image.id:
         return None
     uid = answer.image.uid.value if answer.image.HasField("uid") else None
-    return Image(answer.image.id, uid, answer.image.username)
+    names = (*answer.image.repo_tags, *answer.image.repo_digests)
+    return Image(answer.image.id, uid, answer.image.username, names)
 
 
 async def _size(runtime: Runtime, image: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from arktos.agent.images.ledger import Ledger
 from arktos.agent.node import eviction, machine, runtime_health
 from arktos.agent.node.conditions import READY
 from arktos.agent.node.container_logs import ContainerLogs
@@ -30,10 +31,10 @@ class NodeAgent:
     """Registers the node and keeps its status, Lease, disk and memory in order; `await run()`.
 
     `evict(uid, reason, message)` ends a pod for good. `bound(milli_cpu, memory)` bounds all pods together by what the
-    node has for them; it may raise OSError. `synced` says whether `pods` holds all pods that are bound to
-    this node: before that, nothing is removed that might be a pod's. Public: `stats` for the streaming endpoint, `node`
-    (the node object as of now), `pressures` (pressure conditions that hold), `unready`, and `wake`, which has the
-    status looked at now.
+    node has for them; it may raise OSError. `ledger` is told which images are gone. `synced` says whether `pods` holds
+    all pods that are bound to this node: before that, nothing is removed that might be a pod's. Public: `stats` for the
+    streaming endpoint, `node` (the node object as of now), `pressures` (pressure conditions that hold), `unready`, and
+    `wake`, which has the status looked at now.
 
     Raises OSError, on `run`, where the machine's own files cannot be read.
     """
@@ -48,6 +49,7 @@ class NodeAgent:
         evict: Evict,
         synced: Callable[[], bool],
         bound: Callable[[int, int], Awaitable[None]] | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self._options = options
         self._client = client
@@ -59,7 +61,7 @@ class NodeAgent:
         self._wake = asyncio.Event()
         self._registration: Registration | None = None
         self.stats = Stats(Collector(self._all, options.data_dir, options.pod_logs_dir).sample, options.node_name)
-        self.images = ImageCollector(self._all, options, recorder, self._reference)
+        self.images = ImageCollector(self._all, options, recorder, self._reference, ledger=ledger or Ledger())
         self.logs = ContainerLogs(self._all, pods, options, synced)
         self.evictions = Evictions(
             options.eviction,

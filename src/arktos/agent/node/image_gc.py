@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from arktos.agent.images.ledger import Ledger
 from arktos.agent.node.machine import Filesystem, filesystem
 from arktos.agent.node.options import NodeOptions
 from arktos.agent.runtimes import Runtime
@@ -114,13 +115,15 @@ class _Shelf:
 
 @dataclass(slots=True)
 class ImageCollector:
-    """Watches over the images of all runtimes. `node` is a reference to the node object for events."""
+    """Watches over the images of all runtimes. `node` is a reference to the node object for events; `ledger` is told
+    what is gone."""
 
     runtimes: Iterable[Runtime]
     options: NodeOptions
     recorder: Recorder
     node: Callable[[], Obj]
     clock: Callable[[], float] = time.monotonic
+    ledger: Ledger = field(default_factory=Ledger)
     _known: dict[str, dict[str, Memory]] = field(default_factory=dict)
     _paths: dict[str, str] = field(default_factory=dict)
     _working: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -198,6 +201,7 @@ class ImageCollector:
         freed = 0
         for image in choose(shelf.images, known, shelf.in_use, wanted, self.clock(), age):
             question = pb.RemoveImageRequest(image=pb.ImageSpec(image=image.id))
+            known_of = self.ledger.grants(runtime.name, image.id)
             try:
                 await runtime.call(cri.REMOVE_IMAGE, question, within=_PATIENCE)
             except RpcError as error:
@@ -205,6 +209,7 @@ class ImageCollector:
                 continue
             freed += image.size
             known.pop(image.id, None)
+            await self.ledger.forget(runtime.name, image.id, known_of)
             _log.info("image_removed", runtime=runtime.name, image=image.id, names=list(image.names), bytes=image.size)
         return freed
 

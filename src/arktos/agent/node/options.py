@@ -20,7 +20,8 @@ class NodeOptions:
 
     `reserved` is taken off the capacity beside the hard eviction thresholds: amounts in milli-CPU for `cpu`, bytes for
     `memory` and `ephemeral-storage`, a count for `pid`. Times are in seconds, sizes in bytes, the image thresholds in
-    percent of the image file system.
+    percent of the image file system. `pod_processes` is how many processes and threads a pod may have, 0 for any
+    number. Kubelet's default is any, but one tenant's pod must not take all that the machine has.
     """
 
     node_name: str
@@ -45,6 +46,7 @@ class NodeOptions:
     log_max_files: int = 5
     log_period: float = 10.0
     max_images: int = 50
+    pod_processes: int = 4096
 
 
 RESERVABLE = ("cpu", "memory", "ephemeral-storage", "pid")
