@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 920, 604
+WIDTH, HEIGHT = 920, 838
 
 COLOURS = {
     "paper": ("#ffffff", "#0d1117"),
@@ -20,6 +20,7 @@ COLOURS = {
     "server": ("#fff1c9", "#40310b"),
     "loop": ("#dafbe1", "#0f3320"),
     "store": ("#fbefff", "#301c4d"),
+    "node": ("#ffe8e0", "#45201a"),
 }
 """Class: its fill in a light and in a dark scheme. Classes of their own, since not every renderer knows variables."""
 
@@ -89,17 +90,28 @@ BOXES = (
         ("start all of this again when it dies,", "each other included"),
     ),
     Box(
-        40,
-        510,
-        500,
         60,
-        "paper",
-        "node agent, on every node",
-        ("containers by containerd, virtual machines by QEMU",),
-        True,
+        540,
+        240,
+        70,
+        "node",
+        "arktos agent",
+        ("the life of pods: probes, volumes,", "logs, exec, figures, eviction"),
     ),
-    Box(600, 510, 280, 60, "paper", "etcd, several API servers", ("when one machine is not enough",), True),
+    Box(316, 540, 154, 70, "node", "containerd", ("Debian's, private:", "containers")),
+    Box(486, 540, 184, 70, "node", "arktos vmruntime", ("images, QEMU, consoles:", "virtual machines")),
+    Box(686, 540, 174, 70, "node", "arktos network", ("CNI, Services, DNS,", "the wall between tenants")),
+    Box(40, 768, 400, 50, "paper", "etcd, several API servers", ("when one machine is not enough",), True),
+    Box(
+        480, 768, 400, 50, "paper", "Neutron and Mizar networks, a console", ("beside the embedded network",), True
+    ),
 )
+
+PODS = (
+    (60, "acme", ("pod web", "container"), ("pod web", "container"), ("pod debian", "virtual machine")),
+    (470, "globex", ("pod web", "container"), ("pod debian", "virtual machine"), ("pod debian-2", "virtual machine")),
+)
+"""Where a tenant's pods are drawn, whose they are, and each pod's two lines."""
 
 INNER = (
     ("who asks", "certificate, token"),
@@ -148,21 +160,37 @@ def inside_server() -> list[str]:
     return parts
 
 
+def pods(x: int, tenant: str, *each: tuple[str, str]) -> list[str]:
+    """A tenant's pods on the node, on a bridge of their own."""
+    parts = [rectangle(x, 624, 390, 82, "client")]
+    parts.append(text(x + 195, 642, f"pods of tenant {tenant}, on a bridge of its own", "small faint"))
+    for i, (name, kind) in enumerate(each):
+        left = x + 12 + i * 124
+        parts.append(rectangle(left, 652, 118, 44, "paper"))
+        parts.append(text(left + 59, 670, name))
+        parts.append(text(left + 59, 687, kind, "tiny faint"))
+    return parts
+
+
 def picture() -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        'role="img" aria-label="Arktos: clients, API server, store, controllers, scheduler, nodes">',
+        'role="img" aria-label="Arktos: clients, API server, store, controllers, scheduler, a node and its pods">',
         f"<style>{style()}</style>",
         '<defs><marker id="head" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" '
         'orient="auto-start-reverse"><path d="M0 0 L8 4 L0 8 z" class="line"/></marker></defs>',
         f'<rect width="{WIDTH}" height="{HEIGHT}" class="paper"/>',
-        rectangle(20, 134, 880, 348, "area"),
+        rectangle(20, 134, 880, 604, "area"),
         text(886, 156, "arktos up, on one machine", "small faint", "end"),
+        rectangle(40, 500, 840, 222, "paper"),
+        text(866, 524, "a node; other machines become nodes with arktos node join", "small faint", "end"),
     ]
     parts += [arrow(155, 98, 155, 174), arrow(460, 98, 420, 174), arrow(765, 98, 500, 174)]
     parts.append(text(165, 122, "HTTPS, Kubernetes API", "small faint", "start"))
     for box in BOXES:
         parts += drawn(box)
+    for x, tenant, *each in PODS:
+        parts += pods(x, tenant, *each)
     parts += inside_server()
     parts += [text(740, 222 + 24 * i, line, "small faint") for i, line in enumerate(STORE)]
     parts.append(text(740, 306, "one SQLite file, in the server's process", "small faint"))
@@ -170,9 +198,9 @@ def picture() -> str:
         arrow(542, 250, 598, 250, both=True),
         arrow(155, 386, 155, 328, both=True),
         arrow(425, 386, 425, 328, both=True),
-        arrow(290, 508, 290, 328, both=True, later=True),
+        arrow(290, 538, 290, 328, both=True),
         text(165, 362, "list, watch, write", "small faint", "start"),
-        text(42, 592, "dashed: comes next", "small faint", "start"),
+        text(42, 758, "dashed: comes next", "small faint", "start"),
         "</svg>",
     ]
     return "\n".join(parts)

@@ -20,6 +20,9 @@ from typing import Any
 
 import pytest
 from tests.conftest import Kubectl, System, eventually, kubectl_binaries
+from tests.system.node.conftest import may_be_a_node, own_node, shared_node
+
+__all__ = ["may_be_a_node", "own_node", "shared_node"]
 
 TENANTS = ("acme", "globex")
 OPERATOR = "headquarters"

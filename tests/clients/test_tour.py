@@ -1,4 +1,7 @@
-"""The README's first tour, as it stands there, on a fresh installation, with every kubectl found; the user guide too.
+"""The README's first tour, as it stands there, on a fresh installation; the user guide too.
+
+Both are taken whole on a node, with the kubectl on PATH, and with every kubectl found on a control plane alone, without
+the sections whose headings end in `(on a node)`.
 
 A `sh` block is run command by command in one shell; the `text` block that follows it, if any, is what it prints,
 loosely: its lines must appear in this order, others may stand between them, runs of blanks are alike, `…` is anything.
@@ -11,11 +14,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,9 +32,15 @@ from tests.conftest import System, kubectl_binaries
 from arktos.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
-LOOKS = re.compile(r"(acme|globex|kubectl \S+ \S+|arktos) (get|describe|status|events)\b")
+LOOKS = re.compile(
+    r"(acme|globex|operator|kubectl \S+ \S+|arktos) (get|describe|status|events|exec|logs|top)\b|\w+=\$\("
+)
 SINCE = re.compile(r"# kubectl 1\.(\d+) or newer$")
+ON_A_NODE = re.compile(r"^#{2,3} .* \(on a node\)\n.*?(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
+PAUSE = 0.1
+"""Seconds between two looks: each is several processes."""
 PATIENCE = 15.0
+PATIENCE_ON_A_NODE = 90.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,15 @@ class Step:
 def tour() -> str:
     """The section "The first tour" of the README."""
     return (ROOT / "README.md").read_text().split("\n## The first tour\n")[1].split("\n## ")[0]
+
+
+def user_guide() -> str:
+    return (ROOT / "docs/user-guide.md").read_text()
+
+
+def without_node(page: str) -> str:
+    """A page without the sections that need a node."""
+    return ON_A_NODE.sub("", page)
 
 
 def steps(page: str) -> list[Step]:
@@ -74,9 +93,9 @@ def missing(shown: Sequence[str], printed: str) -> str | None:
 class Shell:
     """A bash that takes commands one at a time."""
 
-    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+    def __init__(self, folder: Path, env: dict[str, str], within: Sequence[str] = ()) -> None:
         self._process = subprocess.Popen(
-            ["bash"],
+            [*within, "bash"],
             cwd=folder,
             env=env,
             stdin=subprocess.PIPE,
@@ -92,7 +111,7 @@ class Shell:
         self._process.kill()
         self._process.communicate()
 
-    def run(self, command: str, seconds: float = 60.0) -> tuple[str, int]:
+    def run(self, command: str, seconds: float = 120.0) -> tuple[str, int]:
         """What a command printed, standard error included, and its exit code."""
         assert self._process.stdin is not None and self._process.stdout is not None
         overdue = threading.Timer(seconds, self._process.kill)
@@ -109,8 +128,8 @@ class Shell:
         pytest.fail(f"{command} did not end in {seconds} s:\n{''.join(printed)}")
 
 
-def take(shell: Shell, step: Step, minor: int) -> None:
-    deadline = time.monotonic() + PATIENCE
+def take(shell: Shell, step: Step, minor: int, patience: float) -> None:
+    deadline = time.monotonic() + patience
     while True:
         printed, wrong = "", ""
         for command in step.commands:
@@ -126,6 +145,7 @@ def take(shell: Shell, step: Step, minor: int) -> None:
             return
         if not step.looks or time.monotonic() > deadline:
             pytest.fail(f"{wrong or f'not printed: {absent}'}\n{chr(10).join(step.commands)}\n---\n{printed}")
+        time.sleep(PAUSE)
 
 
 def binaries() -> list[Any]:
@@ -139,14 +159,14 @@ def binaries() -> list[Any]:
     ]
 
 
-def walk(cluster: System, folder: Path, binary: str, page: str) -> None:
+def walk(cluster: System, folder: Path, binary: str, page: str, patience: float = PATIENCE) -> None:
     """Does what a page says, as a reader in a copy of this directory would."""
     tools, here = folder / "bin", folder / "here"
-    tools.mkdir()
+    tools.mkdir(parents=True)
     here.mkdir()
     (tools / "kubectl").symlink_to(binary)
-    for name in ("examples", ".venv"):
-        (here / name).symlink_to(ROOT / name)
+    (here / ".venv").symlink_to(ROOT / ".venv")
+    shutil.copytree(ROOT / "examples", here / "examples")
     told = subprocess.run([binary, "version", "--client", "-o", "json"], capture_output=True, check=False).stdout
     minor = int(json.loads(told)["clientVersion"]["minor"].rstrip("+"))
     env = {
@@ -156,19 +176,30 @@ def walk(cluster: System, folder: Path, binary: str, page: str) -> None:
         "ARKTOS_DATA_DIR": cluster.settings.data_dir,
         "ARKTOS_UP_PORT": str(cluster.settings.port),
     }
-    with Shell(here, env) as shell:
+    with Shell(here, env, cluster.within) as shell:
         for step in steps(page):
-            take(shell, step, minor)
+            take(shell, step, minor, patience)
     assert {path.name for path in here.iterdir()} == {"examples", ".venv"}
 
 
 @pytest.mark.parametrize("binary", binaries())
 def test_tour(cluster: System, tmp_path: Path, binary: str) -> None:
-    walk(cluster, tmp_path, binary, tour())
+    walk(cluster, tmp_path, binary, without_node(tour()))
 
 
 def test_user_guide(cluster: System, tmp_path: Path) -> None:
-    walk(cluster, tmp_path, kubectl_binaries()[0], (ROOT / "docs/user-guide.md").read_text())
+    walk(cluster, tmp_path, kubectl_binaries()[0], without_node(user_guide()))
+
+
+@pytest.mark.parametrize("page", [tour, user_guide])
+def test_on_a_node(own_node: System, tmp_path: Path, page: Callable[[], str]) -> None:
+    walk(own_node, tmp_path / "reader", kubectl_binaries()[0], page(), PATIENCE_ON_A_NODE)
+
+
+def test_what_needs_a_node() -> None:
+    page = "# A\na\n## B (on a node)\nb\n### C\nc\n## D (on a node)\nd\n"
+    assert without_node(page) == "# A\na\n### C\nc\n"
+    assert len(without_node(tour())) < len(tour())
 
 
 def test_what_counts_as_printed() -> None:
@@ -179,7 +210,7 @@ def test_what_counts_as_printed() -> None:
 
 
 def test_every_block_is_read() -> None:
-    for page in (tour(), (ROOT / "docs/user-guide.md").read_text()):
+    for page in (tour(), user_guide()):
         found = steps(page)
         assert len(found) == page.count("```sh\n") > 5
         assert sum(1 for step in found if step.shown) == page.count("```text\n")
