@@ -110,3 +110,12 @@ def test_no_question_is_anything_but_understood_or_refused(document: Any) -> Non
         question(document)
     except CniFault as fault:
         assert fault.message("1.0.0")["code"] == fault.code > 0
+
+
+def test_an_address_and_a_mac_may_be_asked_for() -> None:
+    found = ask({"CNI_ARGS": "IgnoreUnknown=1;IP=10.1.2.3;MAC=02:00:00:00:00:01"})
+    assert (str(found.address), found.mac) == ("10.1.2.3", "02:00:00:00:00:01")
+    assert (ask().address, ask().mac) == (None, "")
+    for wrong in ("IP=10.1.2", "IP=fd00::1", "MAC=01:00:00:00:00:01", "MAC=00:00:00:00:00:01", "MAC=02:00", "MAC=x"):
+        with pytest.raises(CniFault, match=wrong.split("=")[0]):
+            ask({"CNI_ARGS": wrong})

@@ -79,3 +79,14 @@ def test_what_is_foreign_is_ignored() -> None:
     pool.give_back(IPv4Address("192.168.1.1"))
     pool.give_back(FIRST)
     assert pool.take() == FIRST and len(pool) == 1
+
+
+def test_an_address_that_was_somebodys_is_given_back_to_him_if_it_is_free() -> None:
+    pool = Pool(IPv4Network("10.0.0.0/28"))
+    first, second = pool.take(), pool.take()
+    pool.give_back(first)
+    pool = Pool.restored(pool.network, pool.state(), [second])
+    assert pool.take(second) not in (first, second)
+    assert pool.take(first) == first
+    assert pool.take(IPv4Address("10.9.9.9")) in pool.network
+    assert len(pool) == 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Protocol
 
 
@@ -40,7 +41,8 @@ class PortMapping:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """One interface as asked for. `annotations` are the pod's."""
+    """One interface as asked for. `annotations` are the pod's. `address` and `mac` are those that it had once and is to
+    have again: the address if it is free."""
 
     pod: PodIdentity
     container_id: str
@@ -48,6 +50,8 @@ class Wish:
     ifname: str
     ports: Sequence[PortMapping] = ()
     annotations: Mapping[str, str] | None = None
+    address: IPv4Address | None = None
+    mac: str = ""
 
 
 @dataclass(frozen=True, slots=True)

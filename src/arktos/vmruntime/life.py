@@ -32,8 +32,8 @@ _log = logs.get_logger(__name__)
 class Sandboxes(Protocol):
     """Where a machine's network is."""
 
-    def ready(self, id: str) -> SandboxRecord:
-        """Raises WrongState for one that is not ready, NotFound."""
+    async def standing(self, id: str) -> SandboxRecord:
+        """One that is ready, made so if need be. Raises WrongState for one that was stopped, NotFound, Failed."""
         ...
 
 
@@ -73,7 +73,7 @@ class Life:
     async def _equip(self, machine: Machine) -> Hardware:
         """The hardware of a machine that boots now; its volumes' disks are made."""
         record = machine.record
-        sandbox = self._sandboxes.ready(record.sandbox_id)
+        sandbox = await self._sandboxes.standing(record.sandbox_id)
         config = container_config(record)
         planned = await asyncio.to_thread(volumes.plan, config.mounts)
         for volume in planned:
@@ -92,7 +92,7 @@ class Life:
     async def bring_up(self, machine: Machine, hardware: Hardware, incoming: int | None = None) -> None:
         """A process with this hardware that stands still and is watched. Raises what `Machine.launch` does, OSError
         for a disk or tap that cannot be opened, WrongState without a network."""
-        sandbox = self._sandboxes.ready(machine.record.sandbox_id)
+        sandbox = await self._sandboxes.standing(machine.record.sandbox_id)
         opened = await asyncio.to_thread(_open_all, hardware, sandbox.netns)
         try:
             await machine.launch(hardware, *opened, incoming)

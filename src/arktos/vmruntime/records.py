@@ -60,6 +60,8 @@ class SandboxRecord(msgspec.Struct, kw_only=True):
     created_at: int = 0
     complete: bool = False
     ready: bool = False
+    lost: bool = False
+    """Not ready only because its namespace went without us, as all do when the host starts anew."""
     netns: str = ""
     address: str = ""
     """With its prefix, "" on the host's network or before there is one."""

@@ -2,6 +2,9 @@
 
 A sandbox is recorded before anything is made for it and complete once it stands, so that whatever a killed runtime left
 half made is found and taken down.
+
+Namespaces end with the host's run, machines do not: a sandbox that stood then is lost, and has its network made anew,
+with the address that it had if that is to be had, when a machine of it is started.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ import asyncio
 import ipaddress
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from arktos.hostnet import netns, tap
-from arktos.hostnet.cni import Cni, CniError
+from arktos.hostnet.cni import Cni, CniError, CniResult
 from arktos.hostnet.dhcp import Lease
 from arktos.hostnet.dhcp_server import DhcpResponder
 from arktos.rpc.protos import cri_pb2 as pb
@@ -51,6 +55,32 @@ class Sandboxes:
             raise WrongState(f"pod sandbox {id!r} is not ready")
         return record
 
+    async def standing(self, id: str) -> SandboxRecord:
+        """As `ready`, with a network made anew where it was lost. Raises Failed where there is none to be had now."""
+        record = self.get(id)
+        async with self._lock(id):
+            if record.ready and record.netns and not await asyncio.to_thread(netns.exists, record.netns):
+                record.ready, record.lost = False, True
+            if record.lost:
+                await self._rebuild(record)
+        return self.ready(id)
+
+    async def _rebuild(self, record: SandboxRecord) -> None:
+        config, before = sandbox_config(record), record.address
+        self._silence(record)
+        try:
+            await self._leave(record, config)
+            await self._connect(record, config)
+            # One that was retired meanwhile is not ready.
+            record.ready, record.lost = record.lost, False
+            await self._save(record)
+        except (OSError, CniError) as error:
+            raise Failed(f"failed to set up the network of sandbox {record.id!r} anew: {error}") from error
+        _log.info("sandbox_rebuilt", id=record.id, before=before, address=record.address)
+
+    def _lock(self, id: str) -> asyncio.Lock:
+        return self._locks.setdefault(id, asyncio.Lock())
+
     def network_problem(self) -> str:
         """Why no sandbox can have a network now, "" if it can."""
         return self._cni.ready()
@@ -84,11 +114,23 @@ class Sandboxes:
         path = await asyncio.to_thread(netns.create, f"arktos-vm-{record.id}")
         record.netns = str(path)
         await self._save(record)
-        result = await self._cni.add(record.id, path, _INTERFACE, _arguments(record.id, config), _capabilities(config))
+        result = await self._join(record, config, path)
         joined = await asyncio.to_thread(tap.join, path, _INTERFACE, _TAP)
         record.address, record.gateway = result.address, result.gateway
         record.nic = NicSpec(tap=joined.tap, mac=joined.mac, mtu=joined.mtu)
         await self._answer_dhcp(record)
+
+    async def _join(self, record: SandboxRecord, config: pb.PodSandboxConfig, path: Path) -> CniResult:
+        """Onto the network, with the address and the MAC that it had, if it had any and they are free: kept memory
+        goes on with them."""
+        arguments, capabilities = _arguments(record.id, config), _capabilities(config)
+        if record.nic is not None:
+            kept = {**arguments, "IP": record.address.partition("/")[0], "MAC": record.nic.mac}
+            try:
+                return await self._cni.add(record.id, path, _INTERFACE, kept, capabilities)
+            except CniError as error:
+                _log.warning("address_not_kept", id=record.id, address=record.address, error=str(error))
+        return await self._cni.add(record.id, path, _INTERFACE, arguments, capabilities)
 
     async def _answer_dhcp(self, record: SandboxRecord) -> None:
         assert record.nic is not None
@@ -98,33 +140,37 @@ class Sandboxes:
     async def retire(self, id: str) -> None:
         """From now on no machine is started in it. Idempotent. Raises NotFound."""
         record = self.get(id)
-        if record.ready:
-            record.ready = False
+        if record.ready or record.lost:
+            record.ready = record.lost = False
             await self._save_if_possible(record)
 
     async def stop(self, id: str) -> None:
         """Its network goes, its address is free. Idempotent. Raises NotFound; Failed where CNI refuses: try again."""
         record = self.get(id)
-        async with self._locks.setdefault(id, asyncio.Lock()):
+        async with self._lock(id):
             await self.retire(id)
             await self._disconnect(record)
 
     async def _disconnect(self, record: SandboxRecord) -> None:
+        self._silence(record)
+        if not record.netns:
+            return
+        try:
+            await self._leave(record, sandbox_config(record))
+        except CniError as error:
+            raise Failed(f"failed to destroy network for sandbox {record.id!r}: {error}") from error
+        record.netns, record.nic = "", None
+        await self._save_if_possible(record)
+
+    async def _leave(self, record: SandboxRecord, config: pb.PodSandboxConfig) -> None:
+        arguments = _arguments(record.id, config)
+        await self._cni.delete(record.id, record.netns, _INTERFACE, arguments, _capabilities(config))
+        await asyncio.to_thread(netns.remove, record.netns)
+
+    def _silence(self, record: SandboxRecord) -> None:
         responder = self._responders.pop(record.id, None)
         if responder is not None:
             responder.close()
-        if not record.netns:
-            return
-        config = sandbox_config(record)
-        try:
-            await self._cni.delete(
-                record.id, record.netns, _INTERFACE, _arguments(record.id, config), _capabilities(config)
-            )
-        except CniError as error:
-            raise Failed(f"failed to destroy network for sandbox {record.id!r}: {error}") from error
-        await asyncio.to_thread(netns.remove, record.netns)
-        record.netns, record.nic = "", None
-        await self._save_if_possible(record)
 
     async def remove(self, id: str) -> None:
         """Stops it and forgets it. Idempotent: one that is not there is gone."""
@@ -148,7 +194,7 @@ class Sandboxes:
 
     async def adopt(self) -> None:
         """All sandboxes of a former runtime: DHCP answers again; half-made ones go; one whose namespace has gone, as
-        after a restart of the host, is not ready."""
+        after a restart of the host, is lost."""
         records, broken = await asyncio.to_thread(self._records.load)
         for id in broken:
             await asyncio.to_thread(self._records.remove, id)
@@ -166,7 +212,7 @@ class Sandboxes:
             await self._answer_dhcp(record)
         except OSError as error:
             _log.warning("sandbox_lost", id=record.id, error=str(error))
-            record.ready = False
+            record.ready, record.lost = False, True
             await self._save(record)
 
     def close(self) -> None:

@@ -145,7 +145,9 @@ class CniDaemon:
         named = (asked.pod_namespace or pod.namespace, asked.pod_name or pod.name)
         if named != (pod.namespace, pod.name):
             raise CniFault(messages.BAD_ENVIRONMENT, f"uid {pod.uid} is the pod {pod}, not {'/'.join(named)}")
-        wish = Wish(pod, asked.container_id, asked.netns, asked.ifname, asked.ports, annotations)
+        wish = Wish(
+            pod, asked.container_id, asked.netns, asked.ifname, asked.ports, annotations, asked.address, asked.mac
+        )
         attached = await self._provider.attach(wish)
         _log.info("pod_attached", tenant=pod.tenant, namespace=pod.namespace, pod=pod.name, address=attached.address)
         return messages.result(asked.version, attached)

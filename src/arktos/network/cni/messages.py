@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any
 
 from arktos.network.provider import Attached, PortMapping
@@ -24,6 +26,7 @@ VERSIONS = ("0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
 _SINCE = {"CHECK": 2, "GC": 4, "STATUS": 4}
 """Index of the version in which a command came."""
 _COMMANDS = ("ADD", "DEL", "CHECK", "GC", "STATUS")
+_OWN_MAC = re.compile(r"[0-9a-f][26ae](:[0-9a-f]{2}){5}")
 _PROTOCOLS = ("tcp", "udp", "sctp")
 
 
@@ -41,7 +44,7 @@ class CniFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One call. `pod_*` are from CNI_ARGS; `attachments` are those of GC."""
+    """One call. `pod_*`, `address` and `mac` are from CNI_ARGS; `attachments` are those of GC."""
 
     command: str
     version: str
@@ -53,6 +56,8 @@ class Question:
     pod_name: str = ""
     ports: tuple[PortMapping, ...] = ()
     attachments: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    address: IPv4Address | None = None
+    mac: str = ""
 
 
 def version_of(document: Any) -> str:
@@ -105,7 +110,23 @@ def _interface_question(command: str, version: str, env: Mapping[str, str], conf
         args.get("K8S_POD_NAMESPACE", ""),
         args.get("K8S_POD_NAME", ""),
         _ports(runtime.get("portMappings") if isinstance(runtime, dict) else None) if command == "ADD" else (),
+        address=_address(args.get("IP", "")),
+        mac=_mac(args.get("MAC", "")),
     )
+
+
+def _address(text: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(text) if text else None
+    except ValueError:
+        raise CniFault(BAD_ENVIRONMENT, f"CNI_ARGS: IP {text!r} is no IPv4 address") from None
+
+
+def _mac(text: str) -> str:
+    """One that may be a pod's: of one interface, and of no maker's."""
+    if text and not _OWN_MAC.fullmatch(text):
+        raise CniFault(BAD_ENVIRONMENT, f"CNI_ARGS: MAC {text!r} is no locally administered unicast address")
+    return text
 
 
 def arguments(text: str) -> dict[str, str]:

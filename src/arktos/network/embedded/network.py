@@ -166,7 +166,7 @@ class EmbeddedNetwork:
                 raise NetworkFailure(f"host port {taken} is in use by {holder.pod}", again=True)
         shaping.limits(wish.annotations or {})
         try:
-            address = self.pool.take()
+            address = self.pool.take(wish.address)
         except Exhausted as error:
             raise NetworkFailure(str(error), again=True) from error
         record = Record(
@@ -175,7 +175,7 @@ class EmbeddedNetwork:
             netns=wish.netns,
             pod=wish.pod,
             address=str(address),
-            mac="02:" + secrets.token_bytes(5).hex(":"),
+            mac=wish.mac or "02:" + secrets.token_bytes(5).hex(":"),
             host_ifname=port_name(wish.container_id, wish.ifname),
             ports=tuple(wish.ports),
             annotations={name: text for name, text in (wish.annotations or {}).items() if name.endswith("-bandwidth")},

@@ -45,9 +45,12 @@ class Pool:
         """Whether the address is taken."""
         return self._offset(address) in self._taken
 
-    def take(self) -> IPv4Address:
-        """Raises Exhausted."""
-        if self._next < self._end:
+    def take(self, wanted: IPv4Address | None = None) -> IPv4Address:
+        """`wanted` if it was given back, else the next. Raises Exhausted."""
+        if wanted is not None and self._offset(wanted) in self._returned:
+            offset = self._offset(wanted)
+            self._returned.remove(offset)
+        elif self._next < self._end:
             offset = self._next
             self._next += 1
         elif self._returned:
