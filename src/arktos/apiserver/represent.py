@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from arktos.apiserver import tables, versions
+from arktos.apiserver import console_view, tables, versions
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.watching import Encoding
@@ -79,7 +79,10 @@ def body(call: Call, record: Record) -> bytes:
 def one(call: Call, record: Record, status: int = 200) -> Response:
     wanted = call.accept.as_
     if not wanted:
-        return Response(status, body(call, record), headers=headers(call) if call.warnings else ())
+        told = body(call, record)
+        if console_view.wanted(call):
+            told = console_view.seen(told)
+        return Response(status, told, headers=headers(call) if call.warnings else ())
     if wanted == "Table":
         return Response(status, _table(call, [record], record.revision), headers=headers(call))
     return Response(status, tables.partial_object(record), headers=headers(call))
@@ -98,6 +101,8 @@ def many(call: Call, page: Page) -> Response:
         head = _list_head("PartialObjectMetadataList", "meta.k8s.io/v1", page, token)
         return Response(200, _items(head, bodies))
     bodies = [r.body for r in page.records] if not call.kind.storage else [body(call, r) for r in page.records]
+    if console_view.wanted(call):
+        bodies = list(map(console_view.seen, bodies))
     head = _list_head(call.kind.list_kind, call.kind.api_version, page, token)
     return Response(200, _items(head, bodies))
 
