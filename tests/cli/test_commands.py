@@ -86,6 +86,9 @@ def test_the_list_of_commands() -> None:
         "apiserver",
         "controllers",
         "scheduler",
+        "network",
+        "vmruntime",
+        "agent",
     ]
     assert "supervise" not in run("--help").output
 

@@ -238,7 +238,7 @@ def test_explain_knows_our_fields_and_upstreams(kubectl: Kubectl) -> None:
     assert "powerSpec" in ours and "65535 bytes" in ours
     upstream = kubectl.ok("explain", "deployment.spec.template.spec.containers.image")
     assert "Container image name" in upstream
-    assert "reboot, snapshot or restore" in kubectl.ok("explain", "action")
+    assert "to a virtual machine: a reboot" in kubectl.ok("explain", "action")
     assert "enforce" in kubectl.ok("explain", "tenant", "--recursive")
     assert "metrics" in kubectl.ok("explain", "hpa.spec")
 
