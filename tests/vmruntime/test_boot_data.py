@@ -13,7 +13,7 @@ import pytest
 
 from arktos.rpc.method import RpcError
 from arktos.rpc.protos import cri_pb2 as pb
-from arktos.vmruntime import cloudinit, isofiles, resources, volumes
+from arktos.vmruntime import cloudinit, disks, isofiles, life, resources, volumes
 from arktos.vmruntime.qemu_command import arguments
 from arktos.vmruntime.records import DiskSpec, Hardware, NicSpec
 from arktos.vmruntime.snapshots import check_name
@@ -116,6 +116,42 @@ def test_volumes_as_disks(tmp_path: Path) -> None:
         volumes.plan([pb.Mount(host_path="/nowhere")])
     with pytest.raises(RpcError, match="neither a file"):
         volumes.plan([pb.Mount(host_path="/dev/null")])
+
+
+def test_links_in_a_volume_lead_nowhere_else(tmp_path: Path) -> None:
+    """A container that shares the volume may have put them there."""
+    volume, secret = tmp_path / "volume", tmp_path / "volume-of-another"
+    volume.mkdir()
+    secret.write_text("secret")
+    (volume / "own").write_text("mine")
+    (volume / "inside").symlink_to("own")
+    (volume / "outside").symlink_to(secret)
+    (volume / "up").symlink_to("../volume-of-another")
+    (volume / "device").symlink_to("/dev/zero")
+    assert dict(volumes._content(volume)) == {"own": b"mine", "inside": b"mine"}
+
+
+async def test_a_scratch_disk_overwrites_nothing(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    disk = tmp_path / "disk.img"
+    (tmp_path / "disk.img.new").symlink_to(victim)
+    await disks.make_filesystem(disk, "scratch", 1 << 20)
+    assert victim.read_text() == "precious" and disk.stat().st_size == 1 << 20
+    assert disk.read_bytes()[0x438:0x43A] == b"\x53\xef"  # ext4's mark
+    disk.unlink()
+    disk.symlink_to(victim)
+    hardware = Hardware(
+        cpus=1,
+        memory_mib=1,
+        accelerator="tcg",
+        base_path=str(victim),
+        base_format="raw",
+        disks=(DiskSpec(serial="scratch", path=str(disk)),),
+        nics=(),
+    )
+    with pytest.raises(OSError, match="symbolic links"):
+        life._open_all(hardware, "")
 
 
 def test_the_command_names_everything_and_hides_nothing() -> None:

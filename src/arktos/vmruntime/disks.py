@@ -57,16 +57,25 @@ async def delete_snapshot(path: Path, name: str) -> None:
 
 
 async def make_filesystem(path: Path, label: str, size: int) -> None:
-    """A sparse file with an empty ext4. Raises Failed where mkfs is not installed."""
+    """A sparse file with an empty ext4. Raises Failed where mkfs is not installed, OSError.
+
+    Others may write into the folder, so nothing is followed there: the program gets the file as a descriptor."""
     beside = path.with_name(path.name + ".new")
-    await asyncio.to_thread(_sparse, beside, size)
-    await _run("-q", "-F", "-L", label[:16], "-E", "root_owner=0:0", str(beside), program="mkfs.ext4")
-    await asyncio.to_thread(beside.replace, path)
+    descriptor = await asyncio.to_thread(_sparse, beside, size)
+    try:
+        file = f"/dev/fd/{descriptor}"
+        options = ("-q", "-F", "-L", label[:16], "-E", "root_owner=0:0")
+        await _run(*options, file, program="mkfs.ext4", descriptors=(descriptor,))
+        await asyncio.to_thread(beside.replace, path)
+    finally:
+        os.close(descriptor)
 
 
-def _sparse(path: Path, size: int) -> None:
-    with open(path, "wb") as file:
-        os.truncate(file.fileno(), size)
+def _sparse(path: Path, size: int) -> int:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    os.truncate(descriptor, size)
+    return descriptor
 
 
 async def _info(path: Path, image_format: str) -> dict[str, Any]:
@@ -75,12 +84,13 @@ async def _info(path: Path, image_format: str) -> dict[str, Any]:
     return found
 
 
-async def _run(*arguments: str, program: str = "qemu-img") -> bytes:
+async def _run(*arguments: str, program: str = "qemu-img", descriptors: tuple[int, ...] = ()) -> bytes:
     """What the program prints. Raises NoSpace, Failed with its words, TooLate."""
     try:
         running = await asyncio.create_subprocess_exec(
             program,
             *arguments,
+            pass_fds=descriptors,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -240,7 +240,7 @@ class Life:
 async def _make(volume: VolumeDisk, folder: Path) -> None:
     if volume.content:
         await asyncio.to_thread(volumes.write_content, volume, folder)
-    elif volume.scratch and not await asyncio.to_thread(Path(volume.disk.path).exists):
+    elif volume.scratch and not await asyncio.to_thread(os.path.lexists, volume.disk.path):
         await disks.make_filesystem(Path(volume.disk.path), volume.disk.serial, volumes.SCRATCH_SIZE)
 
 
@@ -252,6 +252,9 @@ def _open_all(hardware: Hardware, netns: str) -> tuple[dict[str, int], list[int]
         for disk in hardware.disks:
             if os.path.isabs(disk.path):
                 mode = os.O_RDONLY if disk.read_only else os.O_RDWR
+                if os.path.basename(disk.path) == volumes.SCRATCH_FILE:
+                    # Its folder may be shared with a container, which could have put a link there.
+                    mode |= os.O_NOFOLLOW
                 opened[disk.path] = os.open(disk.path, mode | os.O_CLOEXEC)
         for nic in hardware.nics:
             taps.append(tap.open_tap(netns, nic.tap))

@@ -89,11 +89,25 @@ def write_content(volume: VolumeDisk, folder: Path) -> None:
 
 def _content(folder: Path) -> Iterator[tuple[str, bytes]]:
     """The files that a container would see at the top of the directory."""
-    total = 0
+    left = LARGEST_CONTENT
+    root = os.path.realpath(folder)
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("..") or not entry.is_file():
             continue
-        total += entry.stat().st_size
-        if total > LARGEST_CONTENT:
+        content = _read_below(root, entry, left + 1)
+        if content is None:
+            continue
+        left -= len(content)
+        if left < 0:
             raise Invalid("config.mounts", f"{folder} holds more than {LARGEST_CONTENT >> 20} MiB of files")
-        yield entry.name, entry.read_bytes()
+        yield entry.name, content
+
+
+def _read_below(root: str, path: Path, most: int) -> bytes | None:
+    """A file's first bytes; None for what a link leads out of the volume to: whoever wrote it could not read that."""
+    # It may change at any time, so what was opened is looked at, not what the name leads to.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        place = os.readlink(f"/proc/self/fd/{file.fileno()}")
+        if not place.startswith(f"{root}/") or not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return None
+        return file.read(most)
