@@ -53,7 +53,7 @@ class Settings:
             found = json.loads(layout.settings.read_text())
             node = found.pop("node")
             return cls(node=_node(node) if node else None, **found)
-        except (FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
 
