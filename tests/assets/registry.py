@@ -60,6 +60,11 @@ class Registry:
             self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 
+    @property
+    def folder(self) -> Path:
+        """Where it keeps what it has, below `data`."""
+        return self._folder
+
     def push(self, image: Image, name: str, tag: str) -> Pushed:
         """Pushes an image."""
         for blob in (image.layer, image.config):
