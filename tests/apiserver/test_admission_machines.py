@@ -107,3 +107,14 @@ async def test_where_a_pod_is_its_node_says(api: Any, tenant: Any) -> None:
     await lift(api)
     moved = {"status": {"podIP": "10.244.0.10", "podIPs": [{"ip": "10.244.0.10"}]}}
     (await api("PATCH", status, moved, type=api.MERGE, user=tenant)).refused(403)
+
+
+async def test_a_profile_is_not_taken_off_by_annotation(api: Any, tenant: Any) -> None:
+    name = "container.apparmor.security.beta.kubernetes.io/c"
+    made = api.pod("p")
+    made["metadata"]["annotations"] = {name: "unconfined"}
+    (await api.post(PODS, made, user=tenant)).refused(403, f'forbidden AppArmor profile ({name}="unconfined")')
+    made["metadata"]["annotations"] = {name: "runtime/default"}
+    (await api.post(PODS, made, user=tenant)).ok(201)
+    changed = {"metadata": {"annotations": {name: "unconfined"}}}
+    (await api("PATCH", f"{PODS}/p", changed, type=api.MERGE, user=tenant)).refused(403, "AppArmor")

@@ -81,3 +81,12 @@ def test_the_stricter_of_two() -> None:
     assert stricter("privileged", "baseline") == "baseline"
     assert stricter("restricted", "baseline") == "restricted"
     assert stricter("baseline", "typo") == "typo"
+
+
+def test_profiles_named_by_annotations() -> None:
+    named = "container.apparmor.security.beta.kubernetes.io/"
+    fine = {f"{named}a": "runtime/default", f"{named}b": "localhost/own", "other": "unconfined"}
+    assert violations("baseline", {}, fine) == []
+    wrong = {f"{named}a": "unconfined", **fine, f"{named}c": "unconfined"}
+    assert violations("baseline", {}, wrong) == [f'forbidden AppArmor profile ({named}c="unconfined")']
+    assert violations("privileged", {}, wrong) == []

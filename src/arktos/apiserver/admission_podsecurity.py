@@ -46,16 +46,19 @@ class PodSecurity:
         if attempt.operation == "delete" or attempt.subresource not in ("", "ephemeralcontainers"):
             return
         spec = attempt.obj.get("spec") or {}
+        annotations = attempt.obj["metadata"].get("annotations")
         if attempt.old is not None and (attempt.old.get("spec") or {}) == spec:
-            return
+            before = attempt.old["metadata"].get("annotations")
+            if podsecurity.profiles(before) == podsecurity.profiles(annotations):
+                return
         tenant, namespace = attempt.call.tenant, attempt.call.info.namespace
         own = self._of(namespace_key(tenant, namespace))
         level = podsecurity.stricter(self.floor(tenant), own.get(ENFORCE, "privileged"))
-        if level != "privileged" and (found := podsecurity.violations(level, spec)):
+        if level != "privileged" and (found := podsecurity.violations(level, spec, annotations)):
             name = attempt.obj["metadata"].get("name") or attempt.obj["metadata"].get("generateName", "")
             raise forbidden("pods", name, f'violates PodSecurity "{level}:latest": {", ".join(found)}')
         warned = own.get(WARN, "privileged")
-        if warned not in ("privileged", level) and (found := podsecurity.violations(warned, spec)):
+        if warned not in ("privileged", level) and (found := podsecurity.violations(warned, spec, annotations)):
             attempt.call.warnings.append(f'would violate PodSecurity "{warned}:latest": {", ".join(found)}')
 
     def floor(self, tenant: str) -> str:

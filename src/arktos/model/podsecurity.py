@@ -6,7 +6,7 @@ virtual machine is its own wall: of a VM pod only what reaches out of it counts,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from arktos.model.kinds import Obj
 
@@ -33,15 +33,22 @@ _VOLUMES = frozenset(
         *("projected", "secret"),
     }
 )
+_APP_ARMOR = "container.apparmor.security.beta.kubernetes.io/"
 _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 Check = Callable[[Obj], Iterator[str]]
 
 
-def violations(level: str, spec: Obj) -> list[str]:
-    """What `level` forbids in a pod's spec, in the order of Kubernetes' messages; empty if nothing."""
+def violations(level: str, spec: Obj, annotations: Mapping[str, str] | None = None) -> list[str]:
+    """What `level` forbids in a pod's spec and annotations, in the order of Kubernetes' messages; empty if nothing."""
     checks = _BASELINE if level == "baseline" else (*_BASELINE, *_RESTRICTED) if level == "restricted" else ()
-    return [message for check in checks for message in check(spec)]
+    found = [message for check in checks for message in check(spec)]
+    return [*found, *_annotated_profiles(annotations or {})] if checks else found
+
+
+def profiles(annotations: Mapping[str, str] | None) -> dict[str, str]:
+    """The AppArmor profiles that annotations name, as was usual before there was a field: by annotation."""
+    return {name: value for name, value in (annotations or {}).items() if name.startswith(_APP_ARMOR)}
 
 
 def stricter(one: str, other: str) -> str:
@@ -134,6 +141,16 @@ def _app_armor(spec: Obj) -> Iterator[str]:
     holders = [spec, *_containers(spec)]
     if any((_security(holder).get("appArmorProfile") or {}).get("type") == "Unconfined" for holder in holders):
         yield 'forbidden AppArmor profile (securityContext.appArmorProfile.type must not be "Unconfined")'
+
+
+def _annotated_profiles(annotations: Mapping[str, str]) -> Iterator[str]:
+    wrong = [
+        f'{name}="{value}"'
+        for name, value in sorted(profiles(annotations).items())
+        if value not in ("", "runtime/default") and not value.startswith("localhost/")
+    ]
+    if wrong:
+        yield f"forbidden AppArmor profile{'s' if len(wrong) > 1 else ''} ({', '.join(wrong)})"
 
 
 def _selinux(spec: Obj) -> Iterator[str]:
