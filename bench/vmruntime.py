@@ -19,9 +19,9 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-# Not this folder, where a module has the name of the tests' package.
-sys.path.remove(str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import lab
 
 from arktos.rpc import vm
 from arktos.rpc.protos import vm_pb2 as pb
@@ -37,21 +37,6 @@ async def timed(work: Coroutine[Any, Any, Any]) -> tuple[float, Any]:
     began = time.perf_counter()
     found = await work
     return round(time.perf_counter() - began, 3), found
-
-
-def overhead(pid: int, memory_mib: int) -> float:
-    """MiB that are resident and not the guest's memory, which is one mapping of exactly its size."""
-    total = guest = size = 0
-    for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
-        name, _, value = line.partition(":")
-        if name == "Size":
-            size = int(value.split()[0])
-        elif name == "Rss":
-            resident = int(value.split()[0])
-            total += resident
-            guest += resident if size == memory_mib * 1024 else 0
-    assert guest, "the guest's memory was not found"
-    return round((total - guest) / 1024, 1)
 
 
 async def idle(pid: int) -> dict[str, float]:
@@ -72,7 +57,7 @@ async def one(runtime: RuntimeProcess, client: RuntimeClient, memory: int) -> di
     found["start_seconds"], _ = await timed(client.start(machine))
     await client.until_logged(name, "GUEST-READY")
     found["serving_seconds"] = round(time.perf_counter() - began, 2)
-    found["overhead_mib"] = await asyncio.to_thread(overhead, runtime.qemus()[machine], memory)
+    found["overhead_mib"] = await asyncio.to_thread(lab.guest_overhead, runtime.qemus()[machine], memory)
     question = pb.CreateSnapshotRequest(id=machine, name="bench")
     found["snapshot_seconds"], _ = await timed(client(vm.CREATE_SNAPSHOT, question))
     restore = client(vm.RESTORE_SNAPSHOT, pb.RestoreSnapshotRequest(id=machine, name="bench"))

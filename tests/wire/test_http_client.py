@@ -112,6 +112,27 @@ async def test_the_pool_is_bounded_and_serves_those_who_wait() -> None:
         assert player.connections == 2
 
 
+async def test_a_burst_opens_connections_one_after_the_other() -> None:
+    """Answers that are quick go over the first connection; ones that are not have more opened."""
+    async with playing(echo, connections=32) as (player, client):
+        await asyncio.gather(*(client.request("GET", f"/{n}") for n in range(64)))
+        assert player.connections < 16
+    going = asyncio.Event()
+
+    async def slow(wire: Wire) -> None:
+        await wire.request()
+        await going.wait()
+        await wire.answer(b"")
+
+    async with playing(slow, connections=4) as (player, client):
+        asking = [asyncio.create_task(client.request("GET", f"/{n}")) for n in range(4)]
+        async with asyncio.timeout(20):
+            while player.connections < 4:  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+        going.set()
+        assert [answer.status for answer in await asyncio.gather(*asking)] == [200] * 4
+
+
 async def test_those_who_wait_are_not_overtaken() -> None:
     async with playing(echo, connections=1) as (_, client):
         served: list[int] = []

@@ -7,7 +7,8 @@ one whose name is the handler of its RuntimeClass, then the first of its type.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +24,9 @@ RUNTIME_ANNOTATION = "arktos.io/runtime"
 
 USUAL_TIMEOUT = 15.0
 """Seconds for a call that only asks or that works on what is local."""
+
+Observe = Callable[[str, float, bool], None]
+"""Takes a method's name, the seconds that a call of it took, and whether it failed."""
 
 
 class NoRuntime(Exception):
@@ -59,17 +63,25 @@ def parse(text: str) -> list[RuntimeSpec]:
 class Runtime:
     """One runtime, called over its socket. Connects on the first call, and again after the runtime was restarted."""
 
-    def __init__(self, spec: RuntimeSpec) -> None:
+    def __init__(self, spec: RuntimeSpec, observe: Observe | None = None) -> None:
         self.spec = spec
         self.name = spec.name
         self.type = spec.type
         self._channel = connect(spec.endpoint)
+        self._observe = observe
 
     async def call(
         self, method: Method[Question, Answer], question: Question, *, within: float = USUAL_TIMEOUT
     ) -> Answer:
         """Raises `arktos.rpc.method.RpcError`, after `within` seconds at the latest."""
-        return await call(self._channel, method, question, within=within)
+        began, error = time.perf_counter(), True
+        try:
+            answer = await call(self._channel, method, question, within=within)
+            error = False
+            return answer
+        finally:
+            if self._observe is not None:
+                self._observe(method.name, time.perf_counter() - began, error)
 
     def stream(self, method: Method[Question, Answer], question: Question) -> AsyncIterator[Answer]:
         """Raises `arktos.rpc.method.RpcError` when the stream breaks."""
@@ -80,10 +92,10 @@ class Runtime:
 
 
 class Runtimes:
-    """All runtimes of a node, in the order in which they were named."""
+    """All runtimes of a node, in the order in which they were named. `observe` is told of every call that ended."""
 
-    def __init__(self, specs: Sequence[RuntimeSpec]) -> None:
-        self._by_name = {spec.name: Runtime(spec) for spec in specs}
+    def __init__(self, specs: Sequence[RuntimeSpec], observe: Observe | None = None) -> None:
+        self._by_name = {spec.name: Runtime(spec, observe) for spec in specs}
 
     def __iter__(self) -> Iterator[Runtime]:
         return iter(self._by_name.values())

@@ -83,11 +83,17 @@ class ResponseStream:
             self._end()
 
 
+OPENING_PAUSE = 0.05
+"""Seconds after which another connection is opened although the last one is not open yet."""
+
+
 class HttpClient:
     """Requests to one origin (`https://host:port`, no path). For one event loop; any number of tasks.
 
     At most `connections` carry requests, further requests wait for one, first come, first served; at most `streams`
-    carry streams. A connection that was idle for `idle_timeout` seconds is closed.
+    carry streams. A connection that was idle for `idle_timeout` seconds is closed. Connections are opened one after the
+    other: in a burst most requests find one that has become free sooner than the handshake of their own would end, and
+    dozens of handshakes at once do not hold up the loop.
     """
 
     def __init__(
@@ -113,6 +119,7 @@ class HttpClient:
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
         self._free_slots = connections
+        self._opening: asyncio.TimerHandle | None = None
         self._line: deque[asyncio.Future[ClientConnection | None]] = deque()
         self._stream_slots = asyncio.Semaphore(streams)
         self._pooled: set[ClientConnection] = set()
@@ -178,8 +185,9 @@ class HttpClient:
     async def aclose(self) -> None:
         """Closes all connections; what is under way fails with ConnectionFailed."""
         self._closed = True
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for timer in (self._sweeper, self._opening):
+            if timer is not None:
+                timer.cancel()
         self._close_idle()
         for connection in [*self._pooled, *self._streaming]:
             connection.fail(ConnectionFailed("the client was closed"))
@@ -226,8 +234,8 @@ class HttpClient:
                 connection = self._idle.pop()
                 if connection.usable:
                     return connection
-            if self._free_slots:
-                self._free_slots -= 1
+            if self._free_slots and self._opening is None:
+                self._open_next()
             else:
                 handed = await self._wait_in_line(deadline)
                 if handed is not None:
@@ -236,8 +244,30 @@ class HttpClient:
                     continue
             connection = ClientConnection(self._freed, self._pooled_closed)
             self._pooled.add(connection)
-            await self._connect(connection, deadline)
+            try:
+                await self._connect(connection, deadline)
+            finally:
+                self._opened()
             return connection
+
+    def _open_next(self) -> None:
+        """Takes a slot for a connection that is opened now."""
+        self._free_slots -= 1
+        self._opening = asyncio.get_running_loop().call_later(OPENING_PAUSE, self._opened)
+
+    def _opened(self) -> None:
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+        self._let_open()
+
+    def _let_open(self) -> None:
+        """Lets the next in line open a connection, if it may."""
+        if self._free_slots and self._opening is None and not self._closed:
+            waiter = self._next_in_line()
+            if waiter is not None:
+                self._open_next()
+                waiter.set_result(None)
 
     async def _wait_in_line(self, deadline: float) -> ClientConnection | None:
         """Waits for a connection that another request has done with, or for leave (None) to open one. Either is
@@ -253,6 +283,7 @@ class HttpClient:
                 handed = waiter.result()
                 if handed is None:
                     self._give_slot()
+                    self._opened()
                 elif handed.usable:
                     self._freed(handed)
             raise
@@ -307,11 +338,8 @@ class HttpClient:
             self._stream_slots.release()
 
     def _give_slot(self) -> None:
-        waiter = self._next_in_line()
-        if waiter is not None:
-            waiter.set_result(None)
-        else:
-            self._free_slots += 1
+        self._free_slots += 1
+        self._let_open()
 
     def _close_idle(self) -> None:
         while self._idle:
