@@ -53,9 +53,11 @@ def stop_workloads(settings: Settings) -> int:
         if component.name == "agent":
             _end(settings, component)
     try:
-        return asyncio.run(end_all(settings.layout))
+        return asyncio.run(end_all(settings.layout, settings.node.cgroup_root if settings.node else ""))
     except RpcError as error:
         raise StillRunning(f"a runtime does not end its pods: {error}") from error
+    except OSError as error:
+        raise StillRunning(f"something of the pods is left: {error}") from error
 
 
 def _end(settings: Settings, component: Component) -> bool:

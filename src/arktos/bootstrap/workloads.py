@@ -7,6 +7,8 @@ import ctypes
 import os
 from pathlib import Path
 
+from arktos.agent.cgroups.groups import Cgroups
+from arktos.agent.spec.labels import GRACE_PERIOD
 from arktos.bootstrap.containerd import listens
 from arktos.bootstrap.layout import Layout
 from arktos.rpc import cri
@@ -14,20 +16,21 @@ from arktos.rpc.method import RpcError, call, connect
 from arktos.rpc.protos import cri_pb2 as pb
 
 GRACE_SECONDS = 10
-"""What a workload gets between being told to end and being killed."""
+"""What a workload gets at most between being told to end and being killed."""
 
 AT_ONCE = 16
 _CALL_SECONDS = 60.0
 _DETACH = 2
 
 
-async def end_all(layout: Layout) -> int:
+async def end_all(layout: Layout, cgroup_root: str) -> int:
     """Stops and removes all pods of the runtimes that answer; how many there were. Their objects stay, so that the
-    next start brings them back; so do volumes and images. Raises RpcError."""
+    next start brings them back; so do volumes and images. Raises RpcError, OSError."""
     found = 0
     for socket in (layout.containerd_socket, layout.vmruntime_socket):
         if listens(socket):
             found += await _end_all_of(socket)
+    await Cgroups(cgroup_root).dissolve()
     await asyncio.to_thread(_unmount_below, layout.node / "agent")
     return found
 
@@ -40,9 +43,9 @@ async def _end_all_of(socket: Path) -> int:
         containers = (await call(channel, cri.LIST_CONTAINERS, everything, within=_CALL_SECONDS)).containers
         sandboxes = (await call(channel, cri.LIST_POD_SANDBOX, pb.ListPodSandboxRequest(), within=_CALL_SECONDS)).items
 
-        async def stop(container_id: str) -> None:
+        async def stop(container: pb.Container) -> None:
             async with slots:
-                asked = pb.StopContainerRequest(container_id=container_id, timeout=GRACE_SECONDS)
+                asked = pb.StopContainerRequest(container_id=container.id, timeout=_grace(container))
                 try:
                     await call(channel, cri.STOP_CONTAINER, asked, within=GRACE_SECONDS + _CALL_SECONDS)
                 except RpcError as error:
@@ -56,12 +59,20 @@ async def _end_all_of(socket: Path) -> int:
                 removing = pb.RemovePodSandboxRequest(pod_sandbox_id=sandbox_id)
                 await call(channel, cri.REMOVE_POD_SANDBOX, removing, within=_CALL_SECONDS)
 
-        running = [each.id for each in containers if each.state == pb.ContainerState.CONTAINER_RUNNING]
+        running = [each for each in containers if each.state == pb.ContainerState.CONTAINER_RUNNING]
         await asyncio.gather(*map(stop, running))
         await asyncio.gather(*(remove(sandbox.id) for sandbox in sandboxes))
         return len(sandboxes)
     finally:
         await channel.close()
+
+
+def _grace(container: pb.Container) -> int:
+    """What a pod asks for itself, within bounds."""
+    try:
+        return max(0, min(GRACE_SECONDS, int(container.annotations[GRACE_PERIOD])))
+    except (KeyError, ValueError):
+        return GRACE_SECONDS
 
 
 def _unmount_below(folder: Path) -> None:

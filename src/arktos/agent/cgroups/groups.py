@@ -77,6 +77,10 @@ class Cgroups:
         """Kills what still runs in a pod's cgroup, and removes it. Idempotent."""
         await asyncio.to_thread(self._remove, uid)
 
+    async def dissolve(self) -> None:
+        """Kills what runs in any pod's cgroup, and removes all that there is. Idempotent."""
+        await asyncio.to_thread(self._dissolve)
+
     async def uids(self) -> list[str]:
         """The pods that have a cgroup in some tree, known or not."""
         return await asyncio.to_thread(self._uids)
@@ -137,6 +141,14 @@ class Cgroups:
             for folder in left:
                 _kill_all(folder)
             time.sleep(_PAUSE)
+
+    def _dissolve(self) -> None:
+        for uid in self._uids():
+            self._remove(uid)
+        if self._hierarchy is not None:
+            for group in filter(None, (placing.class_group(self._root, GUARANTEED), self._root.strip("/"))):
+                for folder in self._hierarchy.folders(group):
+                    _removed(folder)
 
     def _uids(self) -> list[str]:
         found: set[str] = set()
