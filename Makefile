@@ -26,10 +26,10 @@ machine-for-tests: ## the same, and what the tests build images and serve them w
 	@scripts/machine.sh test
 
 test: machine-for-tests venv check ## the suite, without what takes minutes
-	$(PYTEST) -n auto -m "not heavy"
+	$(PYTEST) -n auto --dist loadgroup -m "not heavy"
 
 test-all: machine-for-tests venv check ## the whole suite
-	$(PYTEST) -n auto
+	$(PYTEST) -n auto --dist loadgroup
 
 check: venv ## types, style, import order
 	$(BIN)/ruff check

@@ -231,3 +231,14 @@ def kubectl_binaries() -> Sequence[str]:
         return []
     beside = Path(first).resolve().parent
     return [first, *sorted(str(path) for path in beside.glob("kubectl.1.*"))]
+
+
+SHARING = ("system/node", "agent", "vmruntime", "network", "clients")
+"""Folders whose modules share what is dear to start: each module's tests run on one worker (`--dist loadgroup`)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        where = item.path.relative_to(Path(__file__).parent)
+        if str(where).startswith(SHARING):
+            item.add_marker(pytest.mark.xdist_group(str(where)))
