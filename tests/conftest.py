@@ -233,7 +233,7 @@ def kubectl_binaries() -> Sequence[str]:
     return [first, *sorted(str(path) for path in beside.glob("kubectl.1.*"))]
 
 
-SHARING = ("system/node", "agent", "vmruntime", "network", "clients")
+SHARING = ("system/node", "agent", "vmruntime")
 """Folders whose modules share what is dear to start: each module's tests run on one worker (`--dist loadgroup`)."""
 
 
