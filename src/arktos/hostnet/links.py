@@ -15,18 +15,22 @@ has one thread of its own, which stays in its namespace, and nothing is ever ask
 from __future__ import annotations
 
 import errno
+import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from arktos.hostnet import netns
+
+T = TypeVar("T")
 
 _IPV4 = 2
 _MAIN_TABLE = 254
@@ -69,7 +73,7 @@ class Links:
     with none; every method raises LinkError."""
 
     def __init__(self, namespace: str | Path | None = None) -> None:
-        self._ip: Any = _Confined(namespace)
+        self._ip = _Confined(namespace)
 
     def __enter__(self) -> Self:
         return self
@@ -104,18 +108,24 @@ class Links:
             self._ip.link("set", index=self.index(name), **settings)
 
     def index(self, name: str) -> int:
-        found = self.get(name)
-        if found is None:
-            raise LinkError(errno.ENODEV, f"there is no link {name}")
-        return found.index
+        try:
+            # One system call, where netlink would tell all about the link.
+            return int(self._ip.inside(lambda: socket.if_nametoindex(name)))
+        except OSError as error:
+            raise LinkError(errno.ENODEV, f"there is no link {name}") from error
+
+    def together(self, function: Callable[[], T]) -> T:
+        """What a function gives; within it, calls of this object cost no change of threads."""
+        return self._ip.inside(function)
 
     def remove(self, name: str) -> bool:
         """Takes a link away; false if there was none. The other end of a veth goes with it."""
-        found = self.get(name)
-        if found is None:
+        try:
+            index = self.index(name)
+        except LinkError:
             return False
         with _refusals(f"remove {name}"):
-            return _gone(lambda: self._ip.link("del", index=found.index))
+            return _gone(lambda: self._ip.link("del", index=index))
 
     def bridge(self, name: str, *addresses: str, mtu: int = 1500, mac: str = "") -> int:
         """A bridge that is up and has these addresses at least; gives its index. Without spanning tree: it must not
@@ -196,10 +206,11 @@ class Links:
 
     def remove_route(self, destination: str, *, device: str = "") -> bool:
         """False if there was none."""
-        if device and self.get(device) is None:
+        try:
+            settings = self._route(destination, "", device, "", None, False)
+        except LinkError:
             return False
         with _refusals(f"remove the route to {destination}"):
-            settings = self._route(destination, "", device, "", None, False)
             return _gone(lambda: self._ip.route("del", **settings))
 
     def routes(self, protocol: int | None = None) -> list[Route]:
@@ -259,6 +270,7 @@ class _Confined:
         try:
             if namespace is not None:
                 self._thread.submit(netns.enter, namespace).result()
+            self._ident = self._thread.submit(threading.get_ident).result()
             self._route: Any = self._thread.submit(IPRoute).result()
         except BaseException:
             self._thread.shutdown()
@@ -266,12 +278,12 @@ class _Confined:
 
     def __getattr__(self, name: str) -> Callable[..., list[Any]]:
         method = getattr(self._route, name)
-        return lambda *positional, **named: self._thread.submit(
-            lambda: list(method(*positional, **named) or ())
-        ).result()
+        return lambda *positional, **named: self.inside(lambda: list(method(*positional, **named) or ()))
 
-    def inside(self, function: Callable[[], Any]) -> Any:
+    def inside(self, function: Callable[[], T]) -> T:
         """What a function gives when called in the thread."""
+        if threading.get_ident() == self._ident:
+            return function()
         return self._thread.submit(function).result()
 
     def close(self) -> None:

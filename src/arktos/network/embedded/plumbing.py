@@ -49,6 +49,9 @@ class Plumbing:
 
     def attach(self, record: Record) -> None:
         """Everything of one interface, the tenant's bridge too. Raises LinkError, netns.NoNamespace."""
+        self._links.together(lambda: self._attach(record))
+
+    def _attach(self, record: Record) -> None:
         bridge = bridge_name(record.pod.tenant)
         index = self.bridge(record.pod.tenant)
         self._links.remove(record.host_ifname)
@@ -74,14 +77,21 @@ class Plumbing:
 
     def _inside(self, record: Record) -> None:
         with Links(record.netns) as inside:
-            # The address may have been another's: whoever still knows that one's MAC is told.
-            inside.sysctl(f"net/ipv4/conf/{record.ifname}/arp_notify", "1")
-            inside.up("lo")
-            inside.address(record.ifname, f"{record.address}/{self._length}")
-            inside.up(record.ifname)
-            inside.route("0.0.0.0/0", gateway=self._gateway, device=record.ifname)
+            inside.together(lambda: self._furnish(record, inside))
+
+    def _furnish(self, record: Record, inside: Links) -> None:
+        # The address may have been another's: whoever still knows that one's MAC is told.
+        inside.sysctl(f"net/ipv4/conf/{record.ifname}/arp_notify", "1")
+        inside.up("lo")
+        inside.address(record.ifname, f"{record.address}/{self._length}")
+        inside.up(record.ifname)
+        inside.route("0.0.0.0/0", gateway=self._gateway, device=record.ifname)
 
     def detach(self, record: Record) -> None:
+        """Takes it away, whatever of it is there. Raises LinkError."""
+        self._links.together(lambda: self._detach(record))
+
+    def _detach(self, record: Record) -> None:
         bridge = bridge_name(record.pod.tenant)
         self._links.remove_route(f"{record.address}/32", device=bridge)
         self._links.remove(record.host_ifname)
