@@ -33,6 +33,15 @@ async def restart_host(runtime: RuntimeProcess) -> None:
     await runtime.start()
 
 
+async def all_gone(runtime: RuntimeProcess) -> None:
+    """Namespaces without a name end in the kernel's own time."""
+
+    async def gone() -> bool:
+        return (runtime.qemus(), runtime.leases(), runtime.ports(), runtime.namespaces()) == ({}, [], [], [])
+
+    await until(gone, 20)
+
+
 async def state(client: RuntimeClient, sandbox: str) -> int:
     question = pb.PodSandboxStatusRequest(pod_sandbox_id=sandbox)
     return (await client(cri.POD_SANDBOX_STATUS, question)).status.state
@@ -47,10 +56,17 @@ async def test_machines_go_on_after_the_host_started_anew(runtime: RuntimeProces
         await client.start(machine)
     await client.until_logged("ran", "GUEST-READY")
     await client.until_logged("slept", "GUEST-READY")
+    async with attached(client, runner) as terminal:
+        await log_in(terminal)
+        await run(terminal, "sync")
     async with attached(client, sleeper) as terminal:
         await log_in(terminal)
         await run(terminal, "count=41")
         await client.power(sleeper, vmpb.SUSPENDED)
+
+    # Each runs as a user of its own, and stays that user.
+    owners = {each: (runtime.data / "machines" / each / "qemu").stat().st_uid for each in (runner, sleeper)}
+    assert owners[runner] != owners[sleeper]
 
     await restart_host(runtime)
     assert (await client.machine(runner)).power == vmpb.CRASHED
@@ -61,6 +77,7 @@ async def test_machines_go_on_after_the_host_started_anew(runtime: RuntimeProces
     await client.start(runner)
     assert await state(client, ran) == await state(client, slept) == pb.SANDBOX_READY
     assert {each: await client.address(each) for each in (ran, slept)} == before
+    assert {each: os.stat(f"/proc/{pid}").st_uid for each, pid in runtime.qemus().items()} == owners
     log = await client.until_logged("ran", "GUEST-READY", 2)
     assert re.search(rf"GUEST-READY host=ran boot=2 ip={before[ran]}/24", log)
     for address in before.values():
@@ -71,7 +88,7 @@ async def test_machines_go_on_after_the_host_started_anew(runtime: RuntimeProces
         await terminal.until("still-42")
     for each in (ran, slept):
         await client.remove_sandbox(each)
-    assert (runtime.qemus(), runtime.leases(), runtime.ports(), runtime.namespaces()) == ({}, [], [], [])
+    await all_gone(runtime)
 
 
 async def test_a_lost_network_that_cannot_be_had_again(runtime: RuntimeProcess, client: RuntimeClient) -> None:
@@ -99,4 +116,4 @@ async def test_a_lost_network_that_cannot_be_had_again(runtime: RuntimeProcess, 
         await client.start(machine)
     for each in (sandbox, other):
         await client.remove_sandbox(each)
-    assert (runtime.qemus(), runtime.leases(), runtime.ports(), runtime.namespaces()) == ({}, [], [], [])
+    await all_gone(runtime)

@@ -58,7 +58,7 @@ def _unprivileged(runtime: RuntimeProcess, machine: str) -> None:
     pid = runtime.qemus()[machine]
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-    assert status["Uid"].split() == ["65534"] * 4
+    assert status["Uid"].split() == status["Gid"].split() == ["1900000000"] * 4
     assert status["CapEff"].strip("0") == ""
     assert status["Seccomp"] == "2"
     assert os.getsid(pid) == pid

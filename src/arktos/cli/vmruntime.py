@@ -42,7 +42,14 @@ def _mirrors(context: click.Context, parameter: click.Parameter, values: tuple[s
 )  # fmt: skip
 @click.option("--allow-file-images", type=_FILE, help="Folder from which file:// images may be taken.")
 @click.option("--allow-local-images", is_flag=True, help="Let image URLs point at loopback and link-local addresses.")
-@click.option("--qemu-user", default="nobody", show_default=True, help="User that QEMU runs as.")
+@click.option(
+    "--qemu-user", default="nobody", show_default=True,
+    help="User that images are looked into as, and that QEMU runs as where machines have no uids of their own.",
+)  # fmt: skip
+@click.option(
+    "--qemu-first-uid", "first_uid", type=click.IntRange(0, 2**31 - 2**16), default=1_900_000_000, show_default=True,
+    help="First of the uids of which each machine's QEMU has one of its own; 0 for none.",
+)  # fmt: skip
 @click.option(
     "--health-port", type=click.IntRange(0, 65535), default=10261, show_default=True,
     help="Port of health and metrics on loopback; 0 takes any.",

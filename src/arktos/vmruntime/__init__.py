@@ -8,6 +8,7 @@ CRI lacks (power, snapshots, reboots, a watch) is `arktos.vm.v1` on the same soc
     machines       all machines: made, adopted, removed
     life           start, stop, pause, suspend, reboot, adoption;  snapshots beside it
     machine        one machine: record, process, monitor, console
+    users          whom each QEMU runs as
     power          the table of states and events, and what a restarted runtime makes of what it finds (pure)
     qemu_command, cloudinit, resources, filters, messages, consolelog.split: pure, too
     images/        the image store
@@ -21,5 +22,5 @@ What holds at any instant, however the runtime ends:
 * Two locks order everything: a machine's, held for a whole operation, and its record's, held while it is saved. What
   the guest does by itself needs only the second, so no operation can keep us from noticing it.
 * Nothing that a guest or an image wrote decides which file is opened: formats and backing files are named, QEMU's own
-  folder is its user's alone, everything else reaches it as a descriptor.
+  folder is its user's alone, and it alone is that user; everything else reaches it as a descriptor.
 """

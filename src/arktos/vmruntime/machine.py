@@ -24,9 +24,10 @@ from arktos.vmruntime.errors import Failed, WrongState
 from arktos.vmruntime.guest_agent import GuestAgent
 from arktos.vmruntime.monitor import Monitor, Unreachable
 from arktos.vmruntime.power import ACTIVE, Condition, Event, Power, after
-from arktos.vmruntime.processes import Process, User
+from arktos.vmruntime.processes import Process
 from arktos.vmruntime.qemu_command import MONITOR, arguments
 from arktos.vmruntime.records import QEMU_FOLDER, Hardware, MachineRecord, Records
+from arktos.vmruntime.users import Users
 from arktos.wire import logs
 
 _CONNECT_WITHIN, _CONNECT_POLL = 60.0, 0.02
@@ -45,7 +46,7 @@ class Host:
     """What all machines of a runtime share."""
 
     records: Records[MachineRecord]
-    user: User
+    users: Users
     groups: Sequence[int]
     changed: Callable[[str], None]
 
@@ -129,8 +130,9 @@ class Machine:
         kept = [*descriptors.values(), *taps, *([] if incoming is None else [incoming])]
         self.record.hardware = hardware
         self._started = processes.now()
+        user = self.host.users.user(self.record.uid)
         try:
-            pid = await asyncio.to_thread(processes.start, command, self.folder, self.host.user, self.host.groups, kept)
+            pid = await asyncio.to_thread(processes.start, command, self.folder, user, self.host.groups, kept)
         except OSError as error:
             raise Failed(f"QEMU cannot be started: {error}") from None
         self.process = Process(pid)

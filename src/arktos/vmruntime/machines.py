@@ -17,10 +17,11 @@ from arktos.vmruntime.life import Life
 from arktos.vmruntime.machine import Host, Machine
 from arktos.vmruntime.messages import as_json, container_config, sandbox_config
 from arktos.vmruntime.power import ACTIVE
-from arktos.vmruntime.processes import Process, User
+from arktos.vmruntime.processes import Process
 from arktos.vmruntime.qemu_command import ROOT_DISK, SEED_DISK
 from arktos.vmruntime.records import QEMU_FOLDER, MachineRecord, Records
 from arktos.vmruntime.sandboxes import Sandboxes
+from arktos.vmruntime.users import User, Users
 from arktos.wire import logs
 
 _log = logs.get_logger(__name__)
@@ -38,14 +39,14 @@ class BaseImage:
 
 class Machines:
     def __init__(
-        self, records: Records[MachineRecord], sandboxes: Sandboxes, life: Life, user: User, groups: list[int]
+        self, records: Records[MachineRecord], sandboxes: Sandboxes, life: Life, users: Users, groups: list[int]
     ) -> None:
         self.changes = Changes()
         self._records = records
         self._sandboxes = sandboxes
         self._life = life
-        self._user = user
-        self._host = Host(records, user, groups, self.changes.tell)
+        self._users = users
+        self._host = Host(records, users, groups, self.changes.tell)
         self._by_id: dict[str, Machine] = {}
 
     @property
@@ -88,9 +89,10 @@ class Machines:
         await asyncio.to_thread(volumes.plan, config.mounts)
         hostname = sandbox.hostname or sandbox.metadata.name
         seed = cloudinit.files(data, hostname=hostname, instance_id=sandbox.metadata.uid or sandbox_id)
-        id = self._records.new_id()
+        id, uid = self._records.new_id(), self._users.claim()
         try:
-            await self._make_disks(self._records.path(id) / QEMU_FOLDER, image, data.root_size, seed)
+            folder = self._records.path(id) / QEMU_FOLDER
+            await self._make_disks(folder, self._users.user(uid), image, data.root_size, seed)
             record = MachineRecord(
                 id=id,
                 sandbox_id=sandbox_id,
@@ -98,6 +100,7 @@ class Machines:
                 image_id=image.id,
                 image_path=str(image.path),
                 image_format=image.format,
+                uid=uid,
                 cpus=resources.cpus(config.linux.resources),
                 memory_mib=resources.memory_mib(config.linux.resources),
                 created_at=time.time_ns(),
@@ -107,6 +110,7 @@ class Machines:
             self._sandboxes.ready(sandbox_id)
         except BaseException:
             await asyncio.to_thread(self._records.remove, id)
+            self._users.release(uid)
             raise
         self._by_id[id] = self._made(record)
         self.changes.tell(id)
@@ -121,14 +125,14 @@ class Machines:
             if (its.name, its.attempt) == (metadata.name, metadata.attempt):
                 raise AlreadyExists(f"the sandbox has a container {metadata.name!r}, attempt {metadata.attempt}")
 
-    async def _make_disks(self, folder: Path, image: BaseImage, size: int, seed: dict[str, bytes]) -> None:
+    async def _make_disks(self, folder: Path, user: User, image: BaseImage, size: int, seed: dict[str, bytes]) -> None:
         await asyncio.to_thread(folder.mkdir, mode=0o700)
         await disks.create_overlay(folder / ROOT_DISK, image.path, image.format, size)
         await asyncio.to_thread(isofiles.write, folder / SEED_DISK, "cidata", seed)
 
         def hand_over() -> None:
             for path in (folder, folder / ROOT_DISK, folder / SEED_DISK):
-                os.chown(path, self._user.uid, self._user.gid)
+                os.chown(path, user.uid, user.gid)
 
         await asyncio.to_thread(hand_over)
 
@@ -151,7 +155,8 @@ class Machines:
             await machine.end_process()
             machine.log_file.close()
             await asyncio.to_thread(self._records.remove, id)
-            self._by_id.pop(id, None)
+            if self._by_id.pop(id, None) is not None:
+                self._users.release(machine.record.uid)
         self.changes.tell(id)
 
     async def adopt(self) -> None:
@@ -165,6 +170,8 @@ class Machines:
             await asyncio.to_thread(self._records.remove, id)
         adopted = [self._made(record) for record in records if record.sandbox_id in known]
         self._by_id = {machine.record.id: machine for machine in adopted}
+        for machine in adopted:
+            self._users.hold(machine.record.uid)
         await asyncio.gather(*(self._adopt(machine, running.pop(machine.record.id, None)) for machine in adopted))
         for pid in running.values():
             await _end(pid)

@@ -21,9 +21,9 @@ from arktos.hostnet.cni import Cni
 from arktos.vmruntime.accelerator import choose
 from arktos.vmruntime.images import ImagePolicy, ImageStore
 from arktos.vmruntime.power import Power
-from arktos.vmruntime.processes import User
 from arktos.vmruntime.qemu_command import PROGRAM
 from arktos.vmruntime.runtime import Runtime
+from arktos.vmruntime.users import User, Users, uid_exists
 from arktos.wire import logs
 
 _log = logs.get_logger(__name__)
@@ -45,16 +45,17 @@ class Options:
     allow_file_images: Path | None = None
     allow_local_images: bool = False
     qemu_user: str = "nobody"
+    first_uid: int = 0
     health_port: int = 10261
 
 
 async def run(options: Options, stop: asyncio.Event) -> None:
     """Serves until `stop`; machines run on. Raises CannotServe, OSError."""
-    user, accelerator = _needs(options)
+    users, accelerator = _needs(options)
     with _alone(options.data_dir):
         cni = Cni(options.cni_conf_dir, [options.cni_bin_dir], cache_dir=options.data_dir / "cni")
         images = _images(options, lambda id: bool(runtime.machines.using_image(id)))
-        runtime = Runtime(options.data_dir, options.socket, images, cni, user=user, accelerator=accelerator)
+        runtime = Runtime(options.data_dir, options.socket, images, cni, users=users, accelerator=accelerator)
         metrics = _Metrics(runtime)
         async with (
             runtime,
@@ -74,18 +75,26 @@ async def run_until_signal(options: Options) -> None:
     await run(options, stop)
 
 
-def _needs(options: Options) -> tuple[User, str]:
+def _needs(options: Options) -> tuple[Users, str]:
     for program in (PROGRAM, "qemu-img"):
         if shutil.which(program) is None:
             raise CannotServe(f"{program} is not installed")
     if os.geteuid() != 0:
         raise CannotServe("the VM runtime needs root rights: it makes network namespaces and taps")
     try:
-        return User.named(options.qemu_user), choose(options.accelerator)
+        return _users(options), choose(options.accelerator)
     except KeyError:
         raise CannotServe(f"--qemu-user: there is no user {options.qemu_user!r}") from None
     except ValueError as error:
         raise CannotServe(str(error)) from None
+
+
+def _users(options: Options) -> Users:
+    common, first = User.named(options.qemu_user), options.first_uid
+    if first and not uid_exists(first):
+        _log.warning("users_shared", uid=first, reason="this user namespace has no such uid", user=options.qemu_user)
+        first = 0
+    return Users(common, first)
 
 
 def _images(options: Options, in_use: Callable[[str], bool]) -> ImageStore:

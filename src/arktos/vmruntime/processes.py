@@ -6,36 +6,21 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from arktos.vmruntime.qemu_command import PROGRAM
 from arktos.vmruntime.records import QEMU_FOLDER
+from arktos.vmruntime.users import User
 
 OUTPUT = "qemu.log"
 """What a QEMU says, in its machine's folder."""
 _TOLD = 2000
 _KMSG = "/dev/kmsg"
-
-
-@dataclass(frozen=True, slots=True)
-class User:
-    """Whom QEMU runs as."""
-
-    uid: int
-    gid: int
-
-    @classmethod
-    def named(cls, name: str) -> User:
-        """Raises KeyError where there is no such user."""
-        found = pwd.getpwnam(name)
-        return cls(found.pw_uid, found.pw_gid)
 
 
 def start(command: Sequence[str], folder: Path, user: User, groups: Sequence[int], descriptors: Sequence[int]) -> int:

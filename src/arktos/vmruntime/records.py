@@ -79,6 +79,8 @@ class MachineRecord(msgspec.Struct, kw_only=True):
     image_path: str
     image_format: str
     image_user_reference: str = ""
+    uid: int = 0
+    """Whom its QEMU runs as; 0 for the user of all that have none of their own."""
     cpus: int = 1
     memory_mib: int = 1024
     created_at: int = 0

@@ -18,7 +18,6 @@ from arktos.vmruntime.accelerator import groups
 from arktos.vmruntime.life import Life
 from arktos.vmruntime.machines import Machines
 from arktos.vmruntime.operations import Operations
-from arktos.vmruntime.processes import User
 from arktos.vmruntime.records import MachineRecord, Records, SandboxRecord
 from arktos.vmruntime.sandboxes import Sandboxes
 from arktos.vmruntime.services.containers import ContainerService
@@ -27,6 +26,7 @@ from arktos.vmruntime.services.machines import MachineService
 from arktos.vmruntime.services.sandboxes import SandboxService
 from arktos.vmruntime.services.stats import StatsService
 from arktos.vmruntime.streaming import StreamingServer
+from arktos.vmruntime.users import Users
 
 _DRAIN = 10.0
 
@@ -35,7 +35,9 @@ class Runtime:
     """Use as an async context manager: what a former runtime left is adopted, then calls are served on the socket. On
     leaving, machines run on. Raises OSError for a folder or socket that cannot be had."""
 
-    def __init__(self, data_dir: Path, socket: Path, images: Images, cni: Cni, *, user: User, accelerator: str) -> None:
+    def __init__(
+        self, data_dir: Path, socket: Path, images: Images, cni: Cni, *, users: Users, accelerator: str
+    ) -> None:
         self._socket = socket
         self._images = images
         self._streaming = StreamingServer()
@@ -43,7 +45,7 @@ class Runtime:
         self.sandboxes = Sandboxes(Records(data_dir / "sandboxes", SandboxRecord), cni)
         self.life = Life(self.sandboxes, accelerator)
         machine_records = Records(data_dir / "machines", MachineRecord)
-        self.machines = Machines(machine_records, self.sandboxes, self.life, user, groups(accelerator))
+        self.machines = Machines(machine_records, self.sandboxes, self.life, users, groups(accelerator))
         self._services = (
             SandboxService(self.sandboxes, self.machines, self.life, self.operations, self._streaming, accelerator),
             ContainerService(self.machines, self.life, images, self.operations, self._streaming),

@@ -215,6 +215,23 @@ class Sandboxes:
             record.ready, record.lost = False, True
             await self._save(record)
 
+    async def lose_all(self) -> None:
+        """Takes all networks down, as a restart of the host would, but in good order. Not while a runtime works in
+        this folder. Raises Failed, OSError; then try again."""
+        records, _ = await asyncio.to_thread(self._records.load)
+        for record in records:
+            if not record.netns:
+                continue
+            if not (record.ready or record.lost):
+                await self._disconnect(record)
+                continue
+            try:
+                await self._leave(record, sandbox_config(record))
+            except CniError as error:
+                raise Failed(f"failed to destroy network for sandbox {record.id!r}: {error}") from error
+            record.ready, record.lost = False, True
+            await self._save(record)
+
     def close(self) -> None:
         """Stops answering; the sandboxes stay."""
         for responder in self._responders.values():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 from typing import Any
@@ -28,7 +29,7 @@ def restart_host(node: Any) -> None:
 
 
 def test_machines_are_back_after_the_node_has_started_anew(vm_node: Any) -> None:
-    vm_node.machine("ran")
+    vm_node.machine("ran", userData=base64.b64encode(b"#!/bin/sh\nsync\n").decode())
     vm_node.machine("stopped")
     before = vm_node.until_power("ran", "running")
     vm_node.until_power("stopped", "running")
