@@ -267,6 +267,25 @@ def test_links_in_volumes_lead_nowhere_else(
     acme("delete", "pod", "links", "--wait=false")
 
 
+def test_runtimes_are_the_operators_to_choose(tenants: dict[str, Any], until: Callable[..., Any]) -> None:
+    acme = tenants["acme"]
+    acme("create", "-f", "-", input=obj("RuntimeClass", "mine", "node.k8s.io/v1", handler="unconfined"))
+    acme("create", "-f", "-", input=pod("handled", container(), runtimeClassName="mine"))
+    annotated = json.loads(pod("annotated", container()))
+    annotated["metadata"]["annotations"] = {"arktos.io/runtime": "vm"}
+    acme("create", "-f", "-", input=json.dumps(annotated))
+
+    def said() -> str:
+        items = acme.json("get", "events")["items"]
+        return "\n".join(f"{item['involvedObject']['name']}: {item['message']}" for item in items)
+
+    for wanted in (r"handled: .*no runtime for \"unconfined\"", r"annotated: .*no container runtime 'vm'"):
+        until(lambda wanted=wanted: re.search(wanted, said()), 30, said)
+    escape = obj("RuntimeClass", "up", "node.k8s.io/v1", handler="../../runc")
+    assert "Invalid value" in acme.fails("create", "-f", "-", input=escape)
+    acme("delete", "pod", "handled", "annotated", "--wait=false")
+
+
 def test_a_pod_has_its_share_of_processes(tenants: dict[str, Any]) -> None:
     uid = tenants["acme"].json("get", "pod", "web")["metadata"]["uid"]
     trees = [path for path in (Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")) if path.is_dir()][:1]
@@ -321,3 +340,37 @@ def test_a_private_image_is_not_handed_on(
     acme("create", "-f", "-", input=pod("again", never, **pulls))
     acme("wait", "--for=condition=Ready", "pod/again", "--timeout=30s", timeout=60)
     globex("delete", "pod", *tries, "--wait=false")
+
+
+NAMES = ("..", "a,metadata.namespace=b", "a b", "a/../../../../globex/api/v1/namespaces/default/secrets/b", "%2e%2e")
+
+
+def test_odd_names_in_references_are_their_pods_trouble_alone(
+    shared_node: Any, tenants: dict[str, Any], until: Callable[..., Any]
+) -> None:
+    """The agent reads with rights over all tenants, and for all of them."""
+    acme, globex = (tenants[name] for name in TENANTS)
+    agent = shared_node.here.run("pgrep", "-f", f"arktos agent .*{shared_node.settings.layout.root}")
+    made = []
+    for number, name in enumerate(NAMES):
+        specs: dict[str, dict[str, Any]] = {
+            "pull": {"imagePullSecrets": [{"name": name}]},
+            "class": {"runtimeClassName": name},
+            "env": {"containers": [container(envFrom=[{"secretRef": {"name": name}}])]},
+            "files": {"volumes": [{"name": "v", "secret": {"secretName": name}}]},
+            "claim": {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": name}}]},
+        }
+        for kind, spec in specs.items():
+            tried = acme.run("create", "-f", "-", input=pod(f"{kind}-{number}", container(), **spec))
+            made += [f"{kind}-{number}"] if tried.returncode == 0 else []
+    globex("create", "-f", "-", input=pod("calm", container()))
+    globex("wait", "--for=condition=Ready", "pod/calm", "--timeout=60s", timeout=90)
+    for name in made:
+        until(
+            lambda name=name: acme.json("get", "events", f"--field-selector=involvedObject.name={name}")["items"],
+            30,
+            name,
+        )
+    assert shared_node.here.run("pgrep", "-f", f"arktos agent .*{shared_node.settings.layout.root}") == agent
+    if made:
+        acme("delete", "pod", *made, "--timeout=60s", timeout=90)
