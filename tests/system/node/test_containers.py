@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import re
 import signal
@@ -161,17 +162,35 @@ def test_a_tenants_service_leads_to_its_own_pods(tenants: dict[str, Any], until:
         assert acme.run("exec", pod, "--", "ping", "-c1", "-W1", target).returncode != 0
 
 
-def test_pods_reach_the_api(tenants: dict[str, Any]) -> None:
-    """With the service account's token, at the address of the Service `kubernetes`; as their own tenant."""
+def test_pods_reach_the_api(shared_node: Any, tenants: dict[str, Any], tmp_path: Path) -> None:
+    """At the address of the Service `kubernetes`, with the service account's token, which is its own tenant's."""
+    mount = "/var/run/secrets/kubernetes.io/serviceaccount"
     for name in TENANTS:
         kubectl = tenants[name]
-        pod = pods(kubectl)[0]
-        script = (
-            "T=$(cat /var/run/secrets/kubernetes.io/serviceaccount/token); "
-            "printf 'GET /version HTTP/1.0\\r\\nAuthorization: Bearer %s\\r\\n\\r\\n' $T | "
-            "openssl s_client -quiet -connect kubernetes.default:443 2>/dev/null || echo $KUBERNETES_SERVICE_HOST"
+        kubectl("create", "clusterrolebinding", "pods-look", "--clusterrole=view", "--serviceaccount=default:default")
+        pod = kubectl.json("get", "pods", "-l", "app=web")["items"][0]
+        cat = ("exec", pod["metadata"]["name"], "--", "cat")
+        token, ca = (kubectl(*cat, f"{mount}/{file}") for file in ("token", "ca.crt"))
+        (tmp_path / "ca.crt").write_text(ca)
+        found = subprocess.run(
+            [
+                *("nsenter", f"--net=/proc/{process_of(shared_node, pod)}/ns/net"),
+                *("curl", "-sS", "--max-time", "20", "--cacert", str(tmp_path / "ca.crt")),
+                *("-H", f"Authorization: Bearer {token}", "https://10.96.0.1/api/v1/namespaces/default/pods"),
+            ],
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        assert "10.96.0.1" in kubectl("exec", pod, "--", "sh", "-c", script)
+        assert {item["metadata"]["tenant"] for item in json.loads(found.stdout)["items"]} == {name}
+
+
+def process_of(node: Any, pod: Any) -> str:
+    """The number of the process that a pod's first container is."""
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    ctr = ("ctr", f"--address={node.settings.layout.containerd_socket}", "--namespace=k8s.io")
+    rows = (line.split() for line in node.here.run(*ctr, "tasks", "list").splitlines())
+    return next(row[1] for row in rows if row[0] == container)
 
 
 def test_deletion_leaves_nothing(shared_node: Any, until: Callable[..., Any]) -> None:
