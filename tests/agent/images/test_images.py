@@ -130,6 +130,23 @@ async def test_one_pull_for_all_who_wait() -> None:
     await images.aclose()
 
 
+async def test_a_tenant_whose_servers_never_answer_holds_up_no_other() -> None:
+    images, runtime = Images(no_secrets, at_once=2), FakeRuntime()
+    for number in range(4):
+        asker = Asker(images, runtime, f"u{number}", image=f"tarpit:{number}")
+        asker.pod["metadata"]["tenant"] = "hostile"
+        with pytest.raises(StillPulling):
+            await asker.ask()
+    other = Asker(images, runtime, "other", image="tarpit:3")
+    other.pod["metadata"]["tenant"] = "acme"
+    with pytest.raises(StillPulling):
+        await other.ask()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert runtime.pulls == [":tarpit:0", ":tarpit:1", ":tarpit:3"]
+    await images.aclose()
+
+
 async def test_what_is_here_is_not_pulled_unless_always() -> None:
     images, runtime = Images(no_secrets), FakeRuntime()
     runtime.present = {"a:1"}

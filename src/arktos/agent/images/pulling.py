@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from weakref import WeakValueDictionary
 
 from arktos.agent.images.credentials import Credential, matching
 from arktos.agent.images.ledger import Ledger
@@ -22,7 +23,8 @@ from arktos.rpc.method import RpcError
 from arktos.rpc.protos import cri_pb2 as pb
 
 AT_ONCE = 5
-"""Pulls at the same time; more wait."""
+"""Pulls of one tenant at the same time; more wait. Not of all together: who names servers that never answer shall hold
+up nobody else."""
 
 LONGEST_PULL = 3600.0
 
@@ -82,7 +84,8 @@ class Images:
     def __init__(self, secrets_of: SecretsOf, *, ledger: Ledger | None = None, at_once: int = AT_ONCE) -> None:
         self._secrets_of = secrets_of
         self._ledger = ledger or Ledger()
-        self._slots = asyncio.Semaphore(at_once)
+        self._at_once = at_once
+        self._slots: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._pulls: dict[tuple[str, str, str, tuple[Credential, ...]], asyncio.Task[_Pulled]] = {}
         self._wanted: dict[tuple[str, str], asyncio.Task[_Pulled]] = {}
         self._backoff = CrashBackoff()
@@ -181,8 +184,8 @@ class Images:
     def _pull(
         self, runtime: Runtime, image: str, tenant: str, credentials: tuple[Credential, ...]
     ) -> asyncio.Task[_Pulled]:
-        """The pull of an image with these credentials: one that is under way, or a new one."""
-        key = (runtime.name, image, tenant if credentials else "", credentials)
+        """A tenant's pull of an image with these credentials: one that is under way, or a new one."""
+        key = (runtime.name, image, tenant, credentials)
         task = self._pulls.get(key)
         if task is None:
             task = asyncio.create_task(self._run(runtime, image, tenant, credentials), name=f"pull {image}")
@@ -193,7 +196,7 @@ class Images:
     async def _run(self, runtime: Runtime, image: str, tenant: str, credentials: tuple[Credential, ...]) -> _Pulled:
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        async with self._slots:
+        async with self._slots_of(tenant):
             began = loop.time()
             error = ""
             for credential in credentials or (None,):
@@ -206,6 +209,13 @@ class Images:
                 else:
                     return _Pulled("", asked, began, loop.time())
             return _Pulled(error, asked, began, loop.time())
+
+    def _slots_of(self, tenant: str) -> asyncio.Semaphore:
+        """Those of a tenant, as long as anybody waits or pulls."""
+        slots = self._slots.get(tenant)
+        if slots is None:
+            slots = self._slots[tenant] = asyncio.Semaphore(self._at_once)
+        return slots
 
     async def _once(self, runtime: Runtime, image: str, tenant: str, credential: Credential | None) -> None:
         """A pull, noted with its outcome. Raises RpcError, OSError."""

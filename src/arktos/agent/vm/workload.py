@@ -126,6 +126,7 @@ class Machines:
             memory.waiting = (not_started.waiting.reason, not_started.waiting.message)
             return Outcome(not_started.again)
         except (VolumeError, ConfigError) as error:
+            memory.waiting = (error.reason, error.message)
             self._parts.telling.warning(record.pod, error.reason, error.message)
             return Outcome(error=error.message)
         except (ApiError, ConnectionFailed, OSError) as error:
