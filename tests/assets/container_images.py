@@ -35,12 +35,12 @@ _GROUP = b"root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n"
 
 
 def web_image() -> Image:
-    """Serves `GREETING` on port 80, as a web server's image does."""
-    return busybox_image(("httpd", "-f", "-p", "80", "-h", "/www"))
+    """Serves `GREETING` on port 80, as a web server's image does, and ends at once when it is told to."""
+    return busybox_image(("httpd", "-f", "-p", "80", "-h", "/www"), "SIGKILL")
 
 
 @cache
-def busybox_image(command: tuple[str, ...] = ("sh",)) -> Image:
+def busybox_image(command: tuple[str, ...] = ("sh",), stop_signal: str = "SIGTERM") -> Image:
     """A shell and the usual programs; runs as root."""
     busybox = _busybox()
     listed = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
@@ -52,7 +52,7 @@ def busybox_image(command: tuple[str, ...] = ("sh",)) -> Image:
             "www/index.html": (GREETING.encode(), 0o644),
             "www/cgi-bin/echo": (_ECHO, 0o755),
         },
-        {"Env": ["PATH=/bin"], "Cmd": list(command)},
+        {"Env": ["PATH=/bin"], "Cmd": list(command), "StopSignal": stop_signal},
         links={f"bin/{applet}": "busybox" for applet in listed if applet != "busybox"},
         folders={"tmp": 0o1777, "root": 0o700, "home/user": 0o755, "proc": 0o755, "sys": 0o755, "dev": 0o755},
     )
