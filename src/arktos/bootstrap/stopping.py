@@ -7,6 +7,7 @@ import signal
 
 from arktos.bootstrap.components import Component, Settings, components, keeper, supervisor
 from arktos.bootstrap.process import Process, recorded, running
+from arktos.rpc.method import RpcError
 
 SUPERVISOR_SECONDS = 60.0
 """A supervisor stops its components one after the other, each with time to finish."""
@@ -41,23 +42,33 @@ def stop(settings: Settings) -> bool:
 def stop_workloads(settings: Settings) -> int:
     """Ends all pods of this machine's node, and what would start them again; the rest runs on. How many pods there
     were. Raises StillRunning."""
-    from arktos.bootstrap.workloads import end_all
-    from arktos.rpc.method import RpcError
-
     # Killed, not stopped: a supervisor that stops takes the runtimes with it, which are needed yet.
     while (process := _of(settings, supervisor(settings))) or (process := _of(settings, keeper(settings))):
         process.send(signal.SIGKILL)
         if not process.wait_gone(COMPONENT_SECONDS):
             raise StillRunning(f"process {process.pid} does not end")
-    for component in components(settings):
-        if component.name == "agent":
-            _end(settings, component)
+    _end_named(settings, "agent")
     try:
-        return asyncio.run(end_all(settings.layout, settings.node.cgroup_root if settings.node else ""))
+        return asyncio.run(_end_workloads(settings))
     except RpcError as error:
         raise StillRunning(f"a runtime does not end its pods: {error}") from error
     except OSError as error:
         raise StillRunning(f"something of the pods is left: {error}") from error
+
+
+async def _end_workloads(settings: Settings) -> int:
+    from arktos.bootstrap.workloads import clear, end_containers, end_machines
+
+    containers, machines = await asyncio.gather(end_containers(settings.layout), end_machines(settings.layout))
+    await asyncio.to_thread(_end_named, settings, "vmruntime")
+    await clear(settings.layout, settings.node.cgroup_root if settings.node else "")
+    return containers + machines
+
+
+def _end_named(settings: Settings, name: str) -> None:
+    for component in components(settings):
+        if component.name == name:
+            _end(settings, component)
 
 
 def _end(settings: Settings, component: Component) -> bool:

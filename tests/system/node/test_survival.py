@@ -313,7 +313,7 @@ def test_workloads_end_and_come_back(scene: Scene) -> None:
     assert not [path for path in namespaces if path.exists()]
     assert not [path for path in folders if path.exists()]
     node.arktos("up")
-    came_back(scene, before, greeting, count)
+    came_back(scene, before, greeting, count, shut_down=True)
 
 
 def test_the_machine_starts_anew(scene: Scene) -> None:
@@ -324,25 +324,30 @@ def test_the_machine_starts_anew(scene: Scene) -> None:
     power_off(scene)
     assert traces(node) == {}
     node.arktos("up")
-    came_back(scene, before, greeting, count)
-    for name, pod in scene.pods().items():
-        assert pod["status"]["containerStatuses"][0]["restartCount"] == before[name][1] + 1 or name == "machine", name
+    came_back(scene, before, greeting, count, shut_down=False)
     scene.until(
         lambda: {name: len(found) for name, found in traces(node).items()} == sizes, 30, "nothing more than before"
     )
     assert not [path for path in namespaces if path.exists()]
 
 
-def came_back(scene: Scene, before: dict[str, tuple[str, int, str]], greeting: str, count: int) -> None:
+def came_back(
+    scene: Scene, before: dict[str, tuple[str, int, str]], greeting: str, count: int, *, shut_down: bool
+) -> None:
     """All pods run again: containers anew with the data of their emptyDir, the machine with its disk."""
     scene.until(scene.well, 60, "all processes ready")
     scene.until(lambda: scene.ready() and set(scene.identities()) == set(before), 60, "all pods are ready again")
     scene.until(lambda: "boot=" in scene.greeting(), 60, "the guest answers")
     after = scene.identities()
     for name in before:
-        assert (after[name][0] == before[name][0]) == (name == "machine"), name
-    boots = [int(said.partition("boot=")[2].split()[0]) for said in (greeting, scene.greeting())]
-    assert boots[1] == boots[0] + 1
+        if name == "machine":
+            assert after[name] == before[name]
+        else:
+            assert after[name][0] != before[name][0], name
+            assert after[name][1] == before[name][1] + 1, name
+    was, now = (int(said.partition("boot=")[2].split()[0]) for said in (greeting, scene.greeting()))
+    # A guest that lost its power may not have written the last number yet.
+    assert now in ((was + 1,) if shut_down else (was, was + 1))
     log = scene.acme("logs", "counter").splitlines()
     assert int(log[0].removeprefix("from ")) >= count
     scene.until(lambda: "fetched" in scene.globex("logs", "client"), 20, "the Service answers")

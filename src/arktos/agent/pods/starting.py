@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arktos.agent.images.pulling import Image, NoImage, StillPulling
 from arktos.agent.pods import hooks
 from arktos.agent.pods.ending import Ending, address
 from arktos.agent.pods.observed import Container, State
-from arktos.agent.pods.parts import Parts
+from arktos.agent.pods.parts import Parts, log_directory
 from arktos.agent.pods.plan import Start, Waiting
 from arktos.agent.pods.podspec import Role
 from arktos.agent.pods.table import PodRecord
@@ -84,6 +85,9 @@ class Starting:
         """Starts a container and runs its postStart hook. Raises NotStarted."""
         pod, container = record.pod, step.container
         name = container["name"]
+        if step.previous is None:
+            logs = log_directory(self._parts.logs_dir, pod) / name
+            step = replace(step, attempt=await asyncio.to_thread(runs_logged, logs))
         try:
             config = await self._config(record, step, room, image)
         except ConfigError as error:
@@ -164,6 +168,16 @@ class Starting:
     def _failed(self, pod: Obj, name: str, reason: str, message: str) -> NotStarted:
         self._parts.telling.warning(pod, "Failed", f"Error: {message}", name)
         return NotStarted(Waiting(reason, message), 10.0)
+
+
+def runs_logged(directory: Path) -> int:
+    """How many runs of a container have left logs: what its runtime no longer knows of still counts as restarts."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return 0
+    runs = [int(matched[1]) for name in names if (matched := re.match(r"(\d+)\.log(?:\.|$)", name))]
+    return max(runs, default=-1) + 1
 
 
 def _node_hosts() -> str:
