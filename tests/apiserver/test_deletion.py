@@ -296,7 +296,7 @@ async def test_a_tenant_from_first_to_last(api: Any) -> None:
 
 
 def _volume() -> dict[str, Any]:
-    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/x"}}
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "nfs": {"server": "nfs", "path": "/x"}}
     return {"metadata": {"name": "v"}, "spec": spec}
 
 
