@@ -21,6 +21,9 @@ from typing import Any
 
 import pytest
 
+from arktos.hostnet import netns
+from arktos.vmruntime.processes import running_below
+
 IMAGE = "https://images.example.com/tiny.qcow2"
 BOOT = 120.0
 CLOUD_CONFIG = "#cloud-config\nruncmd:\n  - echo CLOUD-CONFIG-RAN\n"
@@ -133,12 +136,17 @@ class Guests:
     def vm(self, *arguments: str) -> str:
         return str(self.kubectl("vm", *arguments, timeout=BOOT))
 
+    @property
+    def machines(self) -> Path:
+        return Path(self.node.settings.layout.root, "node", "vmruntime", "machines")
+
     def qemu(self, name: str) -> int:
         """The pid of a machine's process; 0 if it has none."""
-        from arktos.vmruntime.processes import running_below
+        return running_below(self.machines).get(self.status(name).get("virtualMachineId", ""), 0)
 
-        folder = self.node.settings.layout.root / "node" / "vmruntime" / "machines"
-        return running_below(folder).get(self.status(name).get("virtualMachineId", ""), 0)
+    def namespace(self, name: str) -> Path:
+        record = self.machines / self.status(name)["virtualMachineId"] / "record.json"
+        return netns.FOLDER / f"arktos-vm-{json.loads(record.read_text())['sandbox_id']}"
 
 
 def coded(text: str, times: int = 1) -> str:
@@ -420,9 +428,14 @@ def test_a_stopped_machine_keeps_disk_node_and_reservation(globex: Guests) -> No
     stopped = globex.pod("web")
     assert stopped["spec"]["nodeName"] == "n1" and stopped["status"]["podIP"] == before["status"]["podIP"]
     assert reserved(globex) == asked
+    # As if the host had started anew meanwhile: network namespaces do not outlive it.
+    netns.remove(globex.namespace("web"))
     power(globex, "web", "Running", "running")
     globex.until_said("web", "boot=2")
+    assert globex.address("web") == before["status"]["podIP"]
     assert globex.ssh("web", "cat /root/file") == "kept"
+    fetch = ("exec", "probe", "--", "timeout", "5", "wget", "-qO-", f"http://{globex.address('web')}/")
+    assert "boot=2" in globex.kubectl(*fetch)
 
 
 def reserved(guests: Guests) -> str:
