@@ -19,6 +19,7 @@ _COMMANDS = {
     "doctor": ("arktos.cli.doctor", "doctor"),
     "tenant": ("arktos.cli.tenant", "tenant"),
     "node": ("arktos.cli.node", "node"),
+    "service": ("arktos.cli.service", "service"),
     "kubeconfig": ("arktos.cli.kubeconfig", "kubeconfig"),
     "apiserver": ("arktos.cli.servers", "apiserver"),
     "controllers": ("arktos.cli.servers", "controllers"),
