@@ -20,6 +20,7 @@ import time
 import urllib.request
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -116,10 +117,13 @@ class Starts:
 
 
 async def _until(look: Callable[[], bool], what: str) -> None:
-    async with asyncio.timeout(_PATIENCE):
-        while not look():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-    assert look(), what
+    """Raises TimeoutError, which says what was waited for."""
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while not look():  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"no {what} within {_PATIENCE:g} s") from None
 
 
 def runtime_seconds(log: str) -> dict[str, dict[str, float]]:
@@ -149,6 +153,16 @@ def runtime_seconds(log: str) -> dict[str, dict[str, float]]:
 def _microseconds(stamp: str) -> str:
     """RFC 3339 with nanoseconds, as Python's parser takes it."""
     return re.sub(r"\.(\d{1,6})\d*", r".\1", stamp).replace("Z", "+00:00")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Counts as of a moment: what processes have used, API requests, calls to runtimes, and CNI ADDs."""
+
+    uses: dict[str, lab.Use]
+    requests: Counter[str]
+    operations: Counter[str]
+    adds: tuple[float, float]
 
 
 class Bench:
@@ -222,13 +236,12 @@ class Bench:
             },
             "pod_writes_seen": round(sum(self._starts.writes[name] for name in names) / count, 2),
             "cpu_ms_per_pod": {
-                name: round((after[0][name].seconds - before[0][name].seconds) / count * 1e3, 1) for name in PROCESSES
+                name: round((after.uses[name].seconds - before.uses[name].seconds) / count * 1e3, 1)
+                for name in PROCESSES
             },
-            "api_requests_per_pod": {
-                what: round(number / count, 2)
-                for what, number in sorted((after[1] - before[1]).items(), key=lambda item: -item[1])[:12]
-            },
-            "cni_add_ms": _mean(before[2], after[2]),
+            "api_requests_per_pod": _per(after.requests - before.requests, count),
+            "runtime_calls_per_pod": _per(after.operations - before.operations, count),
+            "cni_add_ms": _mean(before.adds, after.adds),
         }
         if not keep:
             await self._starts.end(names)
@@ -252,12 +265,13 @@ class Bench:
             made.append(subprocess.Popen([*command, "-f", "raw", "-t", "-o", str(target)], stdout=subprocess.DEVNULL))
         return made
 
-    async def _snapshot(self) -> tuple[dict[str, lab.Use], Counter[str], tuple[float, float]]:
+    async def _snapshot(self) -> Snapshot:
         uses = {name: lab.used(self._system.pid(name)) for name in PROCESSES}
         settings = self._system.settings
         api = await asyncio.to_thread(self._system.admin, "get", "--raw", "/metrics")
         network = await asyncio.to_thread(_scrape, settings.node.health_port)
-        return uses, _requests(api), _adds(network)
+        agent = await asyncio.to_thread(_scrape, settings.node.health_port + 2)
+        return Snapshot(uses, _requests(api), _operations(agent), _adds(network))
 
     async def _idle(self) -> dict[str, Any]:
         before = {name: lab.used(self._system.pid(name)) for name in PROCESSES}
@@ -283,6 +297,8 @@ class Bench:
             if number or count == 1:
                 starts.append(self._starts.seconds([name])[name])
                 own.append(spent)
+        logs = self._system.settings.layout.pod_logs
+        await _until(lambda: all(_booted(logs, name) for name in names), "guests that serve")
         for pid in _guests(self._system.settings.layout.root):
             overheads.append(await asyncio.to_thread(lab.guest_overhead, pid, GUEST_MIB))
         await self._starts.end(names)
@@ -294,6 +310,12 @@ class Bench:
             "above_runtime_ms": lab.milliseconds(above),
             "overhead_mib": overheads,
         }
+
+
+def _booted(logs: Path, name: str) -> bool:
+    return any(
+        "GUEST-READY" in log.read_text(errors="replace") for log in logs.glob(f"{TENANT}_default_{name}_*/*/*.log")
+    )
 
 
 def _scrape(port: int) -> str:
@@ -318,6 +340,16 @@ def _requests(text: str) -> Counter[str]:
     return counted
 
 
+def _operations(text: str) -> Counter[str]:
+    found = _samples(text, "kubelet_runtime_operations_total")
+    return Counter({labels["operation_type"]: int(value) for labels, value in found})
+
+
+def _per(counted: Counter[str], count: int) -> dict[str, float]:
+    """The most frequent, of each of so many."""
+    return {what: round(number / count, 2) for what, number in counted.most_common(12)}
+
+
 def _adds(text: str) -> tuple[float, float]:
     """Seconds and number of CNI ADDs."""
     names = ("arktos_network_cni_seconds_sum", "arktos_network_cni_seconds_count")
@@ -338,16 +370,15 @@ def _runtime_sum(text: str) -> float:
 
 
 def _guests(root: Path) -> list[int]:
-    """The QEMU processes of an installation."""
+    """The QEMU processes of an installation, each of which is in its machine's folder."""
     found = []
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-            except OSError:
-                continue
-            if "qemu-system" in command[0] and any(str(root) in word for word in command):
-                found.append(int(folder.name))
+        try:
+            name, where = (folder / "comm").read_text(), os.readlink(folder / "cwd")
+        except OSError:
+            continue
+        if name.startswith("qemu-system") and where.startswith(f"{root}/"):
+            found.append(int(folder.name))
     return found
 
 
