@@ -97,7 +97,8 @@ class Guests:
 
     def ssh(self, name: str, command: str) -> str:
         """What a command prints inside; waits for the guest to take it."""
-        address, done = self.address(name), []
+        address = self.address(name)
+        done: list[subprocess.CompletedProcess[str]] = []
 
         def tried() -> bool:
             done[:] = [self.ssh_at(address, command)]
