@@ -24,6 +24,7 @@ if [ "$(id -u)" -eq 0 ] || [ -n "${ARKTOS_NODE:-}" ]; then
     need qemu-system-x86_64 qemu-system-x86
     need qemu-img qemu-utils
     need mkfs.ext4 e2fsprogs
+    need curl curl # the tour fetches a page
     if [ "${1:-}" = test ]; then
         need docker-registry docker-registry
         need /bin/busybox busybox-static

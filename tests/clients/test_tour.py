@@ -30,13 +30,14 @@ import pytest
 from tests.conftest import System, kubectl_binaries
 
 from arktos.cli import main
+from arktos.cli.agent_limits import _FLAGS as limit_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = re.compile(
     r"(acme|globex|operator|kubectl \S+ \S+|arktos) (get|describe|status|events|exec|logs|top)\b|\w+=\$\("
 )
 SINCE = re.compile(r"# kubectl 1\.(\d+) or newer$")
-ON_A_NODE = re.compile(r"^#{2,3} .* \(on a node\)\n.*?(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
+ON_A_NODE = re.compile(r"^#{2,3} [^\n]* \(on a node\)\n.*?(?=^#{2,3} |\Z)", re.MULTILINE | re.DOTALL)
 PAUSE = 0.1
 """Seconds between two looks: each is several processes."""
 PATIENCE = 15.0
@@ -232,16 +233,30 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, link
 
 
-def test_operations_names_every_flag() -> None:
-    """And no other."""
-    page = (ROOT / "docs/operations.md").read_text()
-    named = set(re.findall(r"--[a-z][a-z-]+", page))
-    flags = {"--config"}
-    for command in ("up", "apiserver", "controllers", "scheduler"):
-        found = main.get_command(click.Context(main), command)
-        assert found is not None
-        flags |= {option for param in found.params for option in param.opts if option.startswith("--")}
-    assert named == flags
+COMMANDS = ("up", "down", "apiserver", "controllers", "scheduler", "node token", "node join")
+"""Those whose flags the pages for operators name, each of them."""
+
+
+def flags(words: str) -> set[str]:
+    """Those of a command."""
+    found: click.Command = main
+    for word in words.split():
+        assert isinstance(found, click.Group)
+        inner = found.get_command(click.Context(found), word)
+        assert inner is not None
+        found = inner
+    return {option for param in found.params for option in param.opts if option.startswith("--")}
+
+
+def test_operators_pages_name_every_flag() -> None:
+    """And the page on operations no other."""
+    operations, node = ((ROOT / "docs" / name).read_text() for name in ("operations.md", "node.md"))
+    named = {page: set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", page)) for page in (operations, node)}
+    known = set().union(*map(flags, COMMANDS)) | {"--config"}
+    assert known - named[operations] - named[node] == set()
+    assert named[operations] - known == set()
+    limits = {name for name, *_ in limit_flags}
+    assert limits - named[node] == set()
 
 
 def test_picture_is_drawn_by_its_script() -> None:
