@@ -22,21 +22,26 @@ def write(path: Path, value: str | int) -> None:
 
 def number(path: Path) -> int | None:
     """The number that a control file holds; None for `max`, and where there is no such file."""
-    try:
-        text = path.read_text().strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+    text = (_content(path) or "").strip()
     return int(text) if text.lstrip("-").isdigit() else None
 
 
 def table(path: Path) -> dict[str, int]:
     """The numbers of a control file of lines `name number`; empty where there is no such file."""
-    try:
-        lines = path.read_text().splitlines()
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
-    pairs = (line.split() for line in lines)
+    pairs = (line.split() for line in (_content(path) or "").splitlines())
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return path.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        # The cgroup went between opening the file and reading it.
+        if error.errno == errno.ENODEV:
+            return None
+        raise
 
 
 def refuse_below(used: int | None, limit: int, group: str) -> None:
