@@ -43,7 +43,7 @@ class Observer:
             ),
         )
         found = await asyncio.gather(
-            *(self._sandbox(each) for each in sandboxes.items),
+            *(self._sandbox(each, before) for each in sandboxes.items),
             *(self._container(each, before) for each in containers.containers),
         )
         present = {each.id for each in containers.containers}
@@ -58,7 +58,11 @@ class Observer:
         for container_id in container_ids:
             self._ended.pop(container_id, None)
 
-    async def _sandbox(self, listed: Any) -> Sandbox | None:
+    async def _sandbox(self, listed: Any, before: Observed) -> Sandbox | None:
+        for seen in before.sandboxes:
+            # Beyond its state nothing of a sandbox changes once it has its addresses.
+            if seen.id == listed.id and seen.ips:
+                return replace(seen, ready=listed.state == pb.SANDBOX_READY)
         answer = await self._unless_gone(cri.POD_SANDBOX_STATUS, pb.PodSandboxStatusRequest(pod_sandbox_id=listed.id))
         if answer is None:
             return None
