@@ -260,6 +260,8 @@ class Machines:
     async def _run(self, record: PodRecord, memory: _Memory, runtime: Runtime, machine: Machine) -> None:
         if machine.power is Power.CRASHED:
             self._backoff.started((record.uid, machine.id), machine.changed_at, time.time())
+        # A machine outlives its host's run; what is mounted and its cgroup do not.
+        await self._parts.cgroups.create(record.pod)
         await self._parts.volumes.set_up(record.pod)
         try:
             await self._power(runtime, machine, vm_pb2.RUNNING)
