@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -90,14 +91,15 @@ def served(place: Place) -> Iterator[dict[str, str]]:
         process.wait(10)
 
 
-def options(images: dict[str, str]) -> list[str]:
-    """How a node is told where images are: those that the examples name come from the registry beside it."""
+def options(images: dict[str, str], *, local_images: bool = True) -> list[str]:
+    """How a node is told where images are: those that the examples name come from the registry beside it. Without
+    `local_images` it takes none of VMs from this machine but by the mirror."""
     machine = images["machine"].rpartition("/")[0]
     return [
         f"--registry-mirror=docker.io=http://{images['registry']}",
         f"--image-mirror=https://images.example.com={machine}",
         f"--image-mirror={DEBIAN}={images['machine']}",
-        "--allow-local-images",
+        *(("--allow-local-images",) if local_images else ()),
     ]
 
 
@@ -114,7 +116,7 @@ def end(system: Any) -> None:
 
 
 @contextmanager
-def node(make: Callable[..., Any], folder: Path) -> Iterator[Any]:
+def node(make: Callable[..., Any], folder: Path, *, local_images: bool = True) -> Iterator[Any]:
     """A machine with everything on it: `arktos up`, as a newcomer does."""
     folder.mkdir(parents=True, exist_ok=True)
     home = folder / "home"
@@ -123,13 +125,21 @@ def node(make: Callable[..., Any], folder: Path) -> Iterator[Any]:
         system = make(Settings(str(folder / "data"), port=PORT), home, within=here.within)
         system.here, system.outside, system.images = here, outside, images
         try:
-            system.arktos("up", "--node", "--node-name=n1", f"--port={PORT}", *options(images))
+            system.arktos(
+                "up", "--node", "--node-name=n1", f"--port={PORT}", *options(images, local_images=local_images)
+            )
             system.settings = Settings.load(system.settings.layout)
             yield system
         finally:
             with suppress(Exception):
                 end(system)
             shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def node_parts() -> Any:
+    """What nodes are made of, for tests that put them together in ways of their own."""
+    return SimpleNamespace(lan=lan, served=served, options=options, end=end)
 
 
 @pytest.fixture(scope="session")
@@ -145,6 +155,13 @@ def may_be_a_node() -> None:
 def shared_node(may_be_a_node: None, system_type: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """A node shared by a module's tests."""
     with node(system_type, tmp_path_factory.mktemp("node")) as system:
+        yield system
+
+
+@pytest.fixture(scope="module")
+def strict_node(may_be_a_node: None, system_type: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """As `shared_node`, but VM images may not come from the node's own addresses."""
+    with node(system_type, tmp_path_factory.mktemp("strict"), local_images=False) as system:
         yield system
 
 

@@ -282,17 +282,7 @@ def last_counted(scene: Scene) -> int:
 
 def kill_all(node: Any) -> None:
     """Those that start others first."""
-    for name in (
-        "keeper",
-        "supervisor",
-        "agent",
-        "network",
-        "vmruntime",
-        "containerd",
-        "apiserver",
-        "controllers",
-        "scheduler",
-    ):
+    for name in ("keeper", "supervisor", *PROCESSES, "controllers", "scheduler"):
         if pid := node.pid(name):
             os.kill(pid, signal.SIGKILL)
 
