@@ -18,7 +18,9 @@ _SLOW = 2.0
 def push_broken(registry: Registry) -> None:
     """`library/lost-blob` refers to a layer that the registry has lost; the layer of `library/no-image` is no archive,
     its configuration none."""
-    config, layer = b'{"architecture":"amd64","os":"linux"}', b"a layer that will be lost"
+    layer = b"a layer that will be lost"
+    rootfs = {"type": "layers", "diff_ids": [digest(layer)]}
+    config = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
     for blob in (config, layer):
         registry.push_blob("library/lost-blob", blob)
     registry.push_manifest("library/lost-blob", "latest", _manifest(config, layer), MANIFEST_TYPE)
