@@ -72,8 +72,11 @@ def test_what_is_mounted(tmp_path: Path) -> None:
     both = tmp_path / "cpu,cpuacct"
     assert mounted(HYBRID.format(root=tmp_path)) == Mounted(
         v1={
-            **{"cpu": both, "cpuacct": both, "memory": tmp_path / "memory"},
-            **{"name=systemd": tmp_path / "systemd", "unified": tmp_path / "unified"},
+            "cpu": both,
+            "cpuacct": both,
+            "memory": tmp_path / "memory",
+            "name=systemd": tmp_path / "systemd",
+            "unified": tmp_path / "unified",
         }
     )
     (tmp_path / "unified" / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
