@@ -155,7 +155,12 @@ class NodeNetwork:
     def _dns(self, network: EmbeddedNetwork) -> DnsServer:
         options = self._options
         zone = dns_zone(options.cluster_domain, options.cluster_dns, options.cluster_cidr, options.service_cidr)
-        return DnsServer(self.watches, network.tenant_of, zone, options.resolv_conf)
+        services, slices = self.watches.services, self.watches.slices
+
+        def known(tenant: str) -> bool:
+            return services.synced(tenant) and slices.synced(tenant)
+
+        return DnsServer(self.watches, network.tenant_of, zone, options.resolv_conf, known=known)
 
     async def _serve(self, network: EmbeddedNetwork) -> None:
         options = self._options
