@@ -102,9 +102,7 @@ BOXES = (
     Box(486, 540, 184, 70, "node", "arktos vmruntime", ("images, QEMU, consoles:", "virtual machines")),
     Box(686, 540, 174, 70, "node", "arktos network", ("CNI, Services, DNS,", "the wall between tenants")),
     Box(40, 768, 400, 50, "paper", "etcd, several API servers", ("when one machine is not enough",), True),
-    Box(
-        480, 768, 400, 50, "paper", "Neutron and Mizar networks, a console", ("beside the embedded network",), True
-    ),
+    Box(480, 768, 400, 50, "paper", "Neutron and Mizar networks, a console", ("beside the embedded network",), True),
 )
 
 PODS = (
