@@ -336,6 +336,7 @@ def difference(before: Obj, after: Obj) -> Obj:
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
 
+@pytest.mark.heavy
 def test_gone_while_its_image_is_on_its_way(
     strict_node: Any, acme: Any, before: Obj, until: Callable[..., Any]
 ) -> None:
@@ -346,6 +347,7 @@ def test_gone_while_its_image_is_on_its_way(
     left_clean(strict_node, before, until)
 
 
+@pytest.mark.heavy
 def test_gone_while_its_machine_boots(strict_node: Any, acme: Any, before: Obj, until: Callable[..., Any]) -> None:
     acme("apply", "-f", "-", input=manifest("booting", machine(f"{MACHINES}/tiny.qcow2")))
     until(lambda: "Created" in reasons(acme, "booting"), 60, "the machine")

@@ -385,14 +385,17 @@ def test_an_action_from_a_file_waits_for_its_time(acme: Guests, tmp_path: Path) 
     assert acme.events("web")["Rebooted"] == "Rebooted virtual machine vm"
 
 
+def names_in(table: str) -> list[str]:
+    return [line.split()[0] for line in table.splitlines()]
+
+
 def test_the_plugins_commands(acme: Guests) -> None:
     assert acme.vm("pause", "web") == "pod/web paused\n"
     acme.until(lambda: acme.column("web") == "Paused", 20, "Paused")
     assert acme.vm("resume", "web") == "pod/web resumed\n"
     assert acme.vm("snapshot", "web", "second") == "pod/web snapshot second taken\n"
     assert acme.vm("restore", "web", "second") == "pod/web restored to second\n"
-    listed = acme.until(lambda: "second" in acme.vm("snapshots", "web") and acme.vm("snapshots", "web"), 20, "listed")
-    assert [line.split()[0] for line in listed.splitlines()] == ["NAME", "clean", "second"]
+    acme.until(lambda: names_in(acme.vm("snapshots", "web")) == ["NAME", "clean", "second"], 20, "both listed")
     assert acme.vm("reboot", "web") == "pod/web rebooted\n"
 
 
