@@ -389,6 +389,7 @@ def names_in(table: str) -> list[str]:
     return [line.split()[0] for line in table.splitlines()]
 
 
+@pytest.mark.heavy
 def test_the_plugins_commands(acme: Guests) -> None:
     assert acme.vm("pause", "web") == "pod/web paused\n"
     acme.until(lambda: acme.column("web") == "Paused", 20, "Paused")
@@ -450,6 +451,7 @@ def reserved(guests: Guests) -> str:
     return found[1]
 
 
+@pytest.mark.heavy
 def test_a_guest_that_powers_itself_off(globex: Guests) -> None:
     globex.until_said("web", "boot=2")
     globex.ssh("web", "(sleep 0.5; poweroff) >/dev/null 2>&1 &")
