@@ -175,13 +175,6 @@ class Links:
         with _refusals(f"add {address} to {name}"):
             _fresh(lambda: self._ip.addr("add", index=index, address=local, prefixlen=int(length or 32)))
 
-    def remove_address(self, name: str, address: str) -> bool:
-        """False if the link did not have it."""
-        local, _, length = address.partition("/")
-        index = self.index(name)
-        with _refusals(f"remove {address} from {name}"):
-            return _gone(lambda: self._ip.addr("del", index=index, address=local, prefixlen=int(length or 32)))
-
     def addresses(self, name: str) -> list[str]:
         """The IPv4 addresses of a link, `10.0.0.2/24`."""
         index = self.index(name)

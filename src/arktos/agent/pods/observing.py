@@ -88,7 +88,7 @@ class Observer:
         answer = await self._unless_gone(cri.CONTAINER_STATUS, pb.ContainerStatusRequest(container_id=listed.id))
         if answer is None:
             return None
-        seen = _container(answer.status, listed)
+        seen = container_of(answer.status, listed)
         if seen.state is State.EXITED and seen.finished_at > 0:
             seen = await asyncio.to_thread(_with_message, seen, list(answer.status.mounts))
             self._ended[listed.id] = seen
@@ -122,7 +122,8 @@ async def list_uids(runtime: Runtime) -> dict[str, dict[str, str]]:
     return found
 
 
-def _container(status: Any, listed: Any) -> Container:
+def container_of(status: Any, listed: Any) -> Container:
+    """What a runtime says of a container, its status and its row in a list (messages of CRI), as it is worked with."""
     return Container(
         id=status.id,
         name=status.metadata.name,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from arktos.agent.pods.observed import Container, Observed, Sandbox, State
+from arktos.agent.pods.observed import Container, Observed, Sandbox
+from arktos.agent.pods.observing import container_of
 from arktos.agent.runtimes import Runtime
 from arktos.agent.spec import labels
 from arktos.agent.vm.machine import Machine, from_message
@@ -17,11 +18,6 @@ from arktos.rpc.protos import cri_pb2 as pb
 from arktos.rpc.protos import vm_pb2
 
 _NANO = 1_000_000_000
-_STATES = {
-    pb.CONTAINER_CREATED: State.CREATED,
-    pb.CONTAINER_RUNNING: State.RUNNING,
-    pb.CONTAINER_EXITED: State.EXITED,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +71,7 @@ async def _container(runtime: Runtime, listed: pb.Container) -> Container | None
         if error.code == "NOT_FOUND":
             return None
         raise
-    status = answer.status
-    return Container(
-        id=status.id,
-        name=status.metadata.name,
-        attempt=status.metadata.attempt,
-        sandbox_id=listed.pod_sandbox_id,
-        state=_STATES.get(status.state, State.UNKNOWN),
-        created_at=status.created_at / _NANO,
-        started_at=status.started_at / _NANO,
-        finished_at=status.finished_at / _NANO,
-        exit_code=status.exit_code,
-        reason=status.reason,
-        message=status.message,
-        image=status.image.image,
-        image_ref=status.image_ref,
-        log_path=status.log_path,
-        annotations=dict(status.annotations),
-    )
+    return container_of(answer.status, listed)
 
 
 async def snapshots(runtime: Runtime, machine: Machine) -> tuple[Obj, ...]:
