@@ -84,6 +84,29 @@ def signing_request(obj: Obj) -> list[Cell]:
     ]
 
 
+def flow_schema(obj: Obj) -> list[Cell]:
+    return [
+        name_of(obj),
+        text(obj, "spec", "priorityLevelConfiguration", "name"),
+        number(obj, "spec", "matchingPrecedence"),
+        text(obj, "spec", "distinguisherMethod", "type", empty=NONE),
+        age_of(obj),
+        text(condition(obj, "Dangling"), "status", empty="?"),
+    ]
+
+
+def priority_level(obj: Obj) -> list[Cell]:
+    limited = part(obj, "spec", "limited")
+    queuing = part(limited, "limitResponse", "queuing")
+    return [
+        name_of(obj),
+        text(obj, "spec", "type"),
+        number(limited, "nominalConcurrencyShares") if limited else NONE,
+        *(number(queuing, name) if queuing else NONE for name in ("queues", "handSize", "queueLengthLimit")),
+        age_of(obj),
+    ]
+
+
 def webhooks(obj: Obj) -> list[Cell]:
     return [name_of(obj), len(items(obj, "webhooks")), age_of(obj)]
 
@@ -180,6 +203,29 @@ PRINTERS = {
             Column("Condition", description="What became of it."),
         ),
         signing_request,
+    ),
+    "flowschemas.flowcontrol.apiserver.k8s.io": Printer(
+        (
+            NAME,
+            Column("PriorityLevel", description="The priority level of its requests."),
+            Column("MatchingPrecedence", description="Its place among those that match: the lowest is taken."),
+            Column("DistinguisherMethod", description="What parts its requests into flows."),
+            AGE,
+            Column("MissingPL", description="Whether its priority level is missing."),
+        ),
+        flow_schema,
+    ),
+    "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io": Printer(
+        (
+            NAME,
+            Column("Type", description="Whether its requests are limited."),
+            Column("NominalConcurrencyShares", description="Its share of the requests that run at a time."),
+            Column("Queues", description="How many queues it has."),
+            Column("HandSize", description="How many of the queues a flow may use."),
+            Column("QueueLengthLimit", description="How many requests a queue holds."),
+            AGE,
+        ),
+        priority_level,
     ),
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _WEBHOOKS,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": _WEBHOOKS,

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from arktos.model.defaults import autoscaling, core, pods, policy, rbac, storage, workloads
+from arktos.model.defaults import autoscaling, core, flowcontrol, pods, policy, rbac, storage, workloads
 from arktos.model.kinds import Kind, Obj
 
 Defaulter = Callable[[Obj], None]
@@ -45,6 +45,8 @@ _TABLE: Mapping[tuple[str, str], Defaulter] = {
     ("batch", "CronJob"): workloads.cron_job,
     ("batch", "Job"): workloads.job,
     ("discovery.k8s.io", "EndpointSlice"): core.endpoint_slice,
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): flowcontrol.flow_schema,
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): flowcontrol.priority_level,
     ("networking.k8s.io", "IngressClass"): policy.ingress_class,
     ("networking.k8s.io", "NetworkPolicy"): policy.network_policy,
     ("node.k8s.io", "RuntimeClass"): policy.runtime_class,

@@ -55,6 +55,8 @@ _TABLE: Mapping[tuple[str, str], str] = {
     ("certificates.k8s.io", "CertificateSigningRequest"): "certificates.REQUEST",
     ("coordination.k8s.io", "Lease"): "policy.LEASE",
     ("discovery.k8s.io", "EndpointSlice"): "endpoints.ENDPOINT_SLICE",
+    ("flowcontrol.apiserver.k8s.io", "FlowSchema"): "flowcontrol.FLOW_SCHEMA",
+    ("flowcontrol.apiserver.k8s.io", "PriorityLevelConfiguration"): "flowcontrol.PRIORITY_LEVEL",
     ("networking.k8s.io", "Ingress"): "networking.INGRESS",
     ("networking.k8s.io", "IngressClass"): "networking.INGRESS_CLASS",
     ("networking.k8s.io", "IPAddress"): "networking.IP_ADDRESS",
