@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -231,6 +231,22 @@ def kubectl_binaries() -> Sequence[str]:
         return []
     beside = Path(first).resolve().parent
     return [first, *sorted(str(path) for path in beside.glob("kubectl.1.*"))]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """A report must reach the runner whatever a test printed: one that cannot be sent ends the whole run, unnamed."""
+    return _sendable((yield))
+
+
+def _sendable(value: Any) -> Any:
+    if isinstance(value, str):
+        return str(value).encode(errors="backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_sendable(key): _sendable(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_sendable(each) for each in value)
+    return value if value is None or type(value) in (bool, int, float, bytes) else repr(value)
 
 
 SHARING = ("system/node", "agent", "vmruntime")
