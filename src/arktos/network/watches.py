@@ -27,7 +27,7 @@ NODES = registry.by_resource("nodes")
 SERVICES = registry.by_resource("services")
 SLICES = registry.by_resource("endpointslices.discovery.k8s.io")
 
-LINGER = 30.0
+LINGER = 10.0
 """Seconds that a tenant's mirrors outlive its last reason: tenants come and go with restarts of their pods."""
 
 
