@@ -45,6 +45,7 @@ class FakeWorkload:
         self.errors: list[Exception] = []
         self.takes: asyncio.Event | None = None
         self.state = State.RUNNING
+        self.began = dates.rfc3339(dates.from_unix(time.time()))
 
     async def observe(self, record: PodRecord) -> None:
         sandbox = Sandbox("s0", 0, self.state is State.RUNNING, 0.0, ("10.0.0.1",))
@@ -52,7 +53,7 @@ class FakeWorkload:
 
     def status(self, record: PodRecord, ended: Ended | None) -> Any:
         phase = "Running" if self.state is State.RUNNING else "Succeeded"
-        return {"phase": phase, "startTime": dates.rfc3339(dates.from_unix(time.time()))}
+        return {"phase": phase, "startTime": self.began}
 
     async def sync(self, record: PodRecord) -> Outcome:
         self.calls.append("sync")

@@ -82,7 +82,8 @@ def test_exec_of_a_terminal_has_its_size(kubectl: Kubectl) -> None:
                 return text in said
 
             eventually(lambda: hears(b"# "), 30, "a prompt")
-            os.write(ours, b"tty; stty size\n")
+            # The size follows the command, so a prompt may come before it. What is typed is echoed, and is no answer.
+            os.write(ours, b"tty; until stty size | grep '^33 1[1]1'; do sleep 0.1; done\n")
             eventually(lambda: hears(b"33 111"), 30, "the size")
             assert b"/dev/pts/" in said
             os.write(ours, b"exit 3\n")
