@@ -30,9 +30,10 @@ class Peer(Protocol):
 
 class Request:
     """A complete request. `path` is percent-decoded, `query` raw (without `?`); header names are lower case.
-    `mark` is the handler's: what it wants to be told of the request again when the answer has been sent."""
+    The rest is the handler's: `mark` and `about` are what it wants to be told of the request again when the answer has
+    been sent, `id` is what it calls the request, `extra` are lines (each with its end) for the head of the answer."""
 
-    __slots__ = ("body", "headers", "mark", "method", "path", "peer", "query", "target")
+    __slots__ = ("about", "body", "extra", "headers", "id", "mark", "method", "path", "peer", "query", "target")
 
     def __init__(
         self, method: str, target: str, path: str, query: str, headers: dict[str, str], body: bytes, peer: Peer
@@ -45,6 +46,9 @@ class Request:
         self.body = body
         self.peer = peer
         self.mark: tuple[str, ...] = ()
+        self.about: object = None
+        self.id = ""
+        self.extra = b""
 
 
 @dataclass(slots=True)

@@ -33,6 +33,8 @@ _SLICE = 1 << 15
 _TURN = 32
 """Requests of one peer that are answered before others get their turn."""
 _BODILESS = frozenset({204, 304})
+_HUNG_UP = 499
+"""Status under which a request is counted whose peer has gone before the answer; nginx's."""
 
 
 class _Waiting:
@@ -170,7 +172,10 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         channel, self._channel = self._channel, None
         if channel is not None:
             channel.lost()
-        self._request = None
+        request, self._request = self._request, None
+        if request is not None and self._owner.observe is not None:
+            status = _HUNG_UP if channel is None else channel.status
+            self._owner.observe(request, status, perf_counter() - self._started, 0)
         del self._parser  # breaks the cycle of parser and connection
 
     def pause_writing(self) -> None:
@@ -373,6 +378,8 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         head = answers.start(status, response.content_type) + more
         if response.headers:
             head += answers.fields(response.headers)
+        if self._request is not None:
+            head += self._request.extra
         if not self._keep_alive:
             head += b"Connection: close\r\n"
         elif self._old:
@@ -424,6 +431,8 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         head = answers.start(stream.status, stream.content_type)
         if stream.headers:
             head += answers.fields(stream.headers)
+        if self._request is not None:
+            head += self._request.extra
         if not self._keep_alive:
             head += b"Connection: close\r\n"
         self.transport.write(head + (b"\r\n" if self._old else b"Transfer-Encoding: chunked\r\n\r\n"))
@@ -472,6 +481,8 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         if not any(name.lower() == "connection" for name, _ in upgrade.headers):
             head += b"Connection: Upgrade\r\n"
         transport, request = self.transport, self._request
+        if request is not None:
+            head += request.extra
         if not self._reading:
             self._reading = True
             transport.resume_reading()

@@ -62,6 +62,10 @@ class StreamChannel:
     def congested(self) -> bool:
         return not self._open or self._carrier.congested
 
+    @property
+    def status(self) -> int:
+        return self._stream.status
+
     # For the connection
 
     def begin(self) -> None:
