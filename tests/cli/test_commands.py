@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 import arktos.cli.up
-from arktos.bootstrap.components import Settings
+from arktos.bootstrap.components import Settings, components
 from arktos.cli import main
 
 HEAVY = (
@@ -168,6 +168,37 @@ def test_a_node_where_the_machine_can_be_one(
     assert (wanted[-1].address, node.server, node.image_mirrors) == ("0.0.0.0", "https://127.0.0.1:6443", ("a=b",))
     wanted[-1].save()
     assert Settings.load(wanted[-1].layout) == wanted[-1]
+
+
+def test_flags_of_the_agent(wanted: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arktos.cli.up, "obstacle", lambda: "")
+    config = tmp_path / "arktos.yaml"
+    config.write_text("up: {node-ip: 192.0.2.7, agent-arg: ['max-pods=50', 'system-reserved=memory=1Gi']}\n")
+    assert run(f"--config={config}", "up").exit_code == 0
+    command = components(wanted[-1])[-1].command
+    assert {"agent", "--max-pods=50", "--system-reserved=memory=1Gi"} <= set(command)
+    wanted[-1].save()
+    assert Settings.load(wanted[-1].layout) == wanted[-1]
+
+
+@pytest.mark.parametrize(
+    ("argument", "why"),
+    [
+        ("max-pods", "give NAME=VALUE, with NAME one of container-log-max-files, "),
+        ("port=1", "'port=1': give NAME=VALUE"),
+        ("max-pods=many", "'many' is not a valid integer range"),
+        ("eviction-hard=memory<3", "malformed eviction threshold 'memory<3'"),
+        ("register-with-taints=x", "malformed taint 'x'"),
+    ],
+)
+def test_flags_that_the_agent_would_not_start_with(
+    wanted: list[Settings], argument: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arktos.cli.up, "obstacle", lambda: "")
+    done = run("up", "--node-ip=192.0.2.7", f"--agent-arg={argument}")
+    assert (done.exit_code, wanted) == (1, [])
+    assert "--agent-arg: " in done.output
+    assert why in done.output
 
 
 def test_no_node_where_the_machine_cannot_be_one(

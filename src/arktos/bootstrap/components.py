@@ -18,7 +18,7 @@ from arktos.bootstrap.nodes import CLUSTER_DOMAIN, NodeSettings, program
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `arktos up` or `arktos node join` was told. Kept in the data directory, so that a restarted supervisor
-    starts the same system. Without `control_plane` this machine is a node of an API server elsewhere; without `node` it
+    starts the same system. `audit_log` are further options of the API server's audit log. Without `control_plane` this machine is a node of an API server elsewhere; without `node` it
     runs no pods."""
 
     data_dir: str
@@ -29,6 +29,9 @@ class Settings:
     token_auth_file: str = ""
     authorization_mode: str = "RBAC"
     control_plane: bool = True
+    audit_policy_file: str = ""
+    audit_log_path: str = ""
+    audit_log: tuple[str, ...] = ()
 
     @property
     def layout(self) -> Layout:
@@ -52,14 +55,17 @@ class Settings:
         try:
             found = json.loads(layout.settings.read_text())
             node = found.pop("node")
-            return cls(node=_node(node) if node else None, **found)
+            return cls(node=_node(node) if node else None, **_tuples(found))
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
 
 def _node(found: dict[str, Any]) -> NodeSettings:
-    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
-    return NodeSettings(**fields)
+    return NodeSettings(**_tuples(found))
+
+
+def _tuples(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +126,9 @@ def control_plane(settings: Settings) -> list[Component]:
         server.append(f"--advertise-address={settings.node.address}")
     if settings.token_auth_file:
         server.append(f"--token-auth-file={settings.token_auth_file}")
+    if settings.audit_policy_file:
+        path = settings.audit_log_path or layout.audit_log
+        server += [f"--audit-policy-file={settings.audit_policy_file}", f"--audit-log-path={path}", *settings.audit_log]
     found = [Component("apiserver", tuple(server), port)]
     for offset, name in enumerate(("controllers", "scheduler"), start=1):
         arguments = [name, f"--kubeconfig={layout.component_kubeconfig(name)}", f"--health-port={port + offset}"]
@@ -165,6 +174,7 @@ def node_components(layout: Layout, node: NodeSettings, settings: Settings) -> l
         f"--cgroup-root={node.cgroup_root}",
         f"--health-port={node.health_port + 2}",
         *((f"--node-labels={node.labels}",) if node.labels else ()),
+        *(f"--{argument}" for argument in node.agent_args),
     )
     return [*found, Component("agent", agent, node.health_port + 2)]
 

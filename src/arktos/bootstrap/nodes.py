@@ -38,6 +38,8 @@ class NodeSettings:
     image_mirrors: tuple[str, ...] = ()
     insecure_registries: tuple[str, ...] = ()
     local_images: bool = False
+    agent_args: tuple[str, ...] = ()
+    """Flags of `arktos agent` beyond those that follow from the rest: `max-pods=50`."""
 
 
 @dataclass(frozen=True, slots=True)

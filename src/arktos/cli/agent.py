@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from arktos.cli.agent_limits import limit_flags, limits
+from arktos.cli.agent_limits import FLAGS, limit_flags, limits
 from arktos.cli.servers import _run
 
 _PATH = click.Path(path_type=Path)
@@ -82,3 +82,22 @@ def agent(
         run(Options(node=node, runtimes=specs, cluster_dns=servers, **options)),
         (ConfigError, TlsError, OSError),
     )
+
+
+ADJUSTABLE = frozenset({"--max-pods", "--register-with-taints", "--resolv-conf", *(name for name, *_ in FLAGS)})
+"""The flags that a node's owner may choose. The others follow from the installation."""
+
+
+def check_arguments(arguments: tuple[str, ...]) -> None:
+    """Of `arktos up --agent-arg`, each `NAME=VALUE`. Raises ValueError or click.UsageError, saying which is wrong."""
+    for argument in arguments:
+        name, equals, _ = argument.partition("=")
+        if not equals or f"--{name}" not in ADJUSTABLE:
+            known = ", ".join(sorted(each.removeprefix("--") for each in ADJUSTABLE))
+            raise ValueError(f"{argument!r}: give NAME=VALUE, with NAME one of {known}")
+    given = ("--kubeconfig=k", "--node-name=n", "--node-ip=i", "--data-dir=d", "--pod-logs-dir=l", "--runtimes=r")
+    context = agent.make_context("agent", [*given, *(f"--{each}" for each in arguments)])
+    limits(dict(context.params))
+    from arktos.agent.node.options import parse_taints
+
+    parse_taints(context.params["register_with_taints"])

@@ -10,7 +10,7 @@ import click
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _PERCENT = click.IntRange(0, 100)
 
-_FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
+FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
     ("--system-reserved", str, "", "Kept from pods: cpu=500m,memory=1Gi,ephemeral-storage=1Gi."),
     ("--eviction-hard", str, None, "Evict at once: memory.available<100Mi,nodefs.available<10%,..."),
     ("--eviction-soft", str, "", "Evict after a grace period: memory.available<500Mi,..."),
@@ -28,7 +28,7 @@ _FLAGS: tuple[tuple[str, Any, Any, str], ...] = (
 
 def limit_flags(command: _Command) -> _Command:
     """Adds the flags to a command; what they say is for `limits`."""
-    for name, kind, default, about in reversed(_FLAGS):
+    for name, kind, default, about in reversed(FLAGS):
         command = click.option(name, type=kind, default=default, show_default=bool(default), help=about)(command)
     return command
 
@@ -40,7 +40,7 @@ def limits(options: dict[str, Any]) -> dict[str, Any]:
     from arktos.agent.node.thresholds import DEFAULT_HARD, EvictionOptions, parse_thresholds
     from arktos.model.quantity import QuantityError, parse
 
-    taken = {name: options.pop(name.lstrip("-").replace("-", "_")) for name, *_ in _FLAGS}
+    taken = {name: options.pop(name.lstrip("-").replace("-", "_")) for name, *_ in FLAGS}
     hard, soft = taken["--eviction-hard"], taken["--eviction-soft"]
     reclaim, graces = taken["--eviction-minimum-reclaim"], parse_periods(taken["--eviction-soft-grace-period"])
     thresholds = parse_thresholds(DEFAULT_HARD if hard is None else hard, None, reclaim)

@@ -67,6 +67,13 @@ _OPTIONS = (
         is_flag=True,
         help="Let VM images come from this machine's own and link-local addresses.",
     ),
+    click.option(
+        "--agent-arg",
+        "agent_args",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="A flag of `arktos agent`: max-pods=50, eviction-hard=memory.available<500Mi, system-reserved=cpu=500m.",
+    ),
 )
 
 
@@ -84,6 +91,7 @@ def node_settings(
     for pair in (*options["registry_mirrors"], *options["image_mirrors"]):
         if not all(pair.partition("=")):
             raise click.ClickException(f"a mirror is given as ORIGINAL=REPLACEMENT, not {pair!r}")
+    _check_agent_args(options["agent_args"])
     address = options.pop("node_ip") or default_address()
     if not address:
         raise click.ClickException("this machine has no address besides loopback; name one with --node-ip")
@@ -105,6 +113,18 @@ def node_settings(
         labels=labels,
         **options,
     )
+
+
+def _check_agent_args(arguments: tuple[str, ...]) -> None:
+    """ClickException for what the agent would not start with."""
+    if arguments:
+        from arktos.cli.agent import check_arguments
+
+        try:
+            check_arguments(arguments)
+        except (ValueError, click.UsageError) as error:
+            text = error.format_message() if isinstance(error, click.UsageError) else str(error)
+            raise click.ClickException(f"--agent-arg: {text}") from error
 
 
 def as_before(kept: Settings) -> Settings:
