@@ -30,7 +30,7 @@ import pytest
 from tests.conftest import System, kubectl_binaries
 
 from arktos.cli import main
-from arktos.cli.agent_limits import _FLAGS as limit_flags
+from arktos.cli.agent_limits import FLAGS as limit_flags
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOKS = re.compile(
