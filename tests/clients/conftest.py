@@ -12,6 +12,7 @@ import json
 import os
 import re
 import subprocess
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -146,7 +147,9 @@ def world(
     binary: str = request.param
     home = tmp_path_factory.mktemp("home")
     label = re.sub(r"[^a-z0-9]+", "-", f"{request.node.originalname}-{Path(binary).name}".removeprefix("test_"))
-    made = World(installation, binary, home, label[:50].strip("-"))
+    # The namespace of another case of the same test may still be going.
+    case = f"{zlib.crc32(request.node.name.encode()):08x}"
+    made = World(installation, binary, home, f"{label[:50].strip('-')}-{case}")
     for who in (*TENANTS, OPERATOR):
         made(who)("create", "namespace", made.namespace)
         eventually(lambda w=who: made(w).run("get", "sa", "default", f"-n={made.namespace}").returncode == 0)

@@ -32,10 +32,15 @@ def tenants(shared_node: Any) -> dict[str, Any]:
     return found
 
 
-def pods(kubectl: Any, selector: str = "app=web") -> list[str]:
-    """Names of pods that run."""
+def staying(kubectl: Any, selector: str = "app=web") -> list[dict[str, Any]]:
+    """Pods that are not being deleted: after a roll-out some still are."""
     items = kubectl.json("get", "pods", "-l", selector)["items"]
-    return [item["metadata"]["name"] for item in items if "deletionTimestamp" not in item["metadata"]]
+    return [item for item in items if "deletionTimestamp" not in item["metadata"]]
+
+
+def pods(kubectl: Any, selector: str = "app=web") -> list[str]:
+    """Their names."""
+    return [item["metadata"]["name"] for item in staying(kubectl, selector)]
 
 
 @contextlib.contextmanager
@@ -125,9 +130,12 @@ def test_an_ephemeral_container(tenants: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize("name", TENANTS)
 def test_top(tenants: dict[str, Any], name: str, until: Callable[..., Any]) -> None:
     kubectl = tenants[name]
-    until(lambda: kubectl.run("top", "pods", "--no-headers").returncode == 0, 40, "figures")
-    lines = kubectl("top", "pods", "--no-headers").splitlines()
-    assert {line.split()[0] for line in lines} >= set(pods(kubectl))
+
+    def measured() -> bool:
+        lines = kubectl.run("top", "pods", "--no-headers").stdout.splitlines()
+        return {line.split()[0] for line in lines} >= set(pods(kubectl))
+
+    until(measured, 60, "figures of every pod")
 
 
 def test_roll_out_and_back(tenants: dict[str, Any]) -> None:
@@ -155,7 +163,7 @@ def test_a_tenants_service_leads_to_its_own_pods(tenants: dict[str, Any], until:
     acme, globex = (tenants[name] for name in TENANTS)
     pod = pods(acme)[0]
     address = globex.json("get", "service", "web")["spec"]["clusterIP"]
-    other = globex.json("get", "pods", "-l", "app=web")["items"][0]["status"]["podIP"]
+    other = staying(globex)[0]["status"]["podIP"]
     for target in (address, other):
         script = f"(echo; sleep 2) | nc -w 2 {target} 80"
         assert acme.run("exec", pod, "--", "sh", "-c", script).stdout == ""
@@ -168,7 +176,7 @@ def test_pods_reach_the_api(shared_node: Any, tenants: dict[str, Any], tmp_path:
     for name in TENANTS:
         kubectl = tenants[name]
         kubectl("create", "clusterrolebinding", "pods-look", "--clusterrole=view", "--serviceaccount=default:default")
-        pod = kubectl.json("get", "pods", "-l", "app=web")["items"][0]
+        pod = staying(kubectl)[0]
         cat = ("exec", pod["metadata"]["name"], "--", "cat")
         token, ca = (kubectl(*cat, f"{mount}/{file}") for file in ("token", "ca.crt"))
         (tmp_path / "ca.crt").write_text(ca)
