@@ -24,6 +24,8 @@ from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.admission_actions import ActionTargets
 from arktos.apiserver.admission_machines import MachineClaims
 from arktos.apiserver.admission_podsecurity import PodSecurity
+from arktos.apiserver.audit.log import AuditLog
+from arktos.apiserver.audit.trail import Auditor
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.dispatch import Dispatcher
@@ -41,14 +43,15 @@ from arktos.apiserver.routes import Routes
 from arktos.apiserver.serviceips import ServiceAllocation, parse_ranges
 from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.subresources.connecting import Connections
-from arktos.apiserver.virtual import RootCertificates, SharedClasses
+from arktos.apiserver.virtual import ComponentStatuses, RootCertificates, SharedClasses
 from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.writes import Writer, random_suffix
 from arktos.model import registry
 from arktos.store.embedded import EmbeddedStore, open_store
 from arktos.store.records import StoreUnavailable
 from arktos.wire import logs
-from arktos.wire.http_server import Limits, Server, serve
+from arktos.wire.http import Request
+from arktos.wire.http_server import Limits, Observer, Server, serve
 
 log = logs.get_logger(__name__)
 
@@ -66,6 +69,7 @@ class ApiServer:
     kubelets: Kubelets = field(init=False)
     usage: NodeUsage = field(init=False)
     server: Server = field(init=False)
+    auditor: Auditor | None = field(init=False, default=None)
 
     async def start(self) -> None:
         inputs = read(self.options)
@@ -86,6 +90,7 @@ class ApiServer:
         sources: list[VirtualSource] = [
             builtin_roles.BuiltinRoles(self.store),
             SharedClasses(self.store),
+            ComponentStatuses({"store": lambda: self.store.problem}),
             RootCertificates(self.store, inputs.root_ca),
             KubernetesService(
                 self.store,
@@ -119,6 +124,7 @@ class ApiServer:
             authorizer,
             Documents(health, metrics, issuer, inputs.root_ca),
             metrics,
+            self._audited(inputs),
         )
         # What is loaded now stays: keep the collector from walking it again and again.
         gc.collect()
@@ -130,7 +136,7 @@ class ApiServer:
                 port=options.secure_port,
                 ssl_context=inputs.tls,
                 limits=Limits(body=options.max_request_bytes),
-                observe=metrics.observe,
+                observe=self._observer(metrics),
             )
         except OSError as error:
             place = f"{options.bind_address}:{options.secure_port}"
@@ -146,10 +152,34 @@ class ApiServer:
         await self.usage.aclose()
         await self.kubelets.aclose()
         await self.store.close()
+        if self.auditor is not None:
+            self.auditor.close()
         log.info("stopped")
+
+    def _audited(self, inputs: Inputs) -> Auditor | None:
+        if inputs.audit is None:
+            return None
+        try:
+            self.auditor = Auditor(inputs.audit, AuditLog(self.options.audit))
+        except OSError as error:
+            raise Unusable(f"--audit-log-path: {self.options.audit.path}: {error.strerror or error}") from error
+        return self.auditor
+
+    def _observer(self, metrics: Metrics) -> Observer:
+        auditor = self.auditor
+        if auditor is None:
+            return metrics.observe
+
+        def observe(request: Request, status: int, seconds: float, sent: int) -> None:
+            metrics.observe(request, status, seconds, sent)
+            auditor.observe(request, status, seconds, sent)
+
+        return observe
 
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         yield from store_gauges(self.store)
+        if self.auditor is not None:
+            yield from self.auditor.gauges()
         yield "apiserver_longrunning_requests", "Watches under way.", {"verb": "WATCH"}, float(self.watches.count)
 
 

@@ -1,4 +1,5 @@
-"""What is in a tenant without being stored there: the root CA in every namespace, the classes that `system` shares.
+"""What is in a tenant without being stored there: the root CA in every namespace, the classes that `system` shares,
+and for operators the parts of the control plane.
 
 (The built-in roles and bindings are `builtin_roles`.) Sources for `reader.Reader`.
 """
@@ -6,7 +7,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from arktos.apiserver.builtin_roles import CREATED, REVISION
 from arktos.apiserver.encoding import dumps
@@ -73,6 +74,42 @@ class RootCertificates:
             }
         )
         return Record(Key("configmaps", tenant, namespace, ROOT_CA), REVISION, Header(uid, hash_key(uid)), body)
+
+
+class ComponentStatuses:
+    """The parts of the control plane that this server can ask, each with whether it is healthy. Operators see them.
+    What a part answers is None when all is well, else what is wrong."""
+
+    resources = frozenset({"componentstatuses"})
+    renewed = False
+
+    def __init__(self, parts: Mapping[str, Callable[[], str | None]]) -> None:
+        self._parts = parts
+
+    def get(self, key: Key) -> Record | None:
+        return self._record(key.name) if key.tenant == SYSTEM_TENANT and key.name in self._parts else None
+
+    def list(self, query: Query) -> Iterator[Record]:
+        if query.tenant in {None, SYSTEM_TENANT}:
+            yield from map(self._record, sorted(self._parts))
+
+    def borrowed(self, query: Query) -> Query | None:
+        return None
+
+    def _record(self, name: str) -> Record:
+        problem = self._parts[name]()
+        condition = {"type": "Healthy", "status": "True", "message": "ok"}
+        if problem is not None:
+            condition = {"type": "Healthy", "status": "False", "error": problem}
+        body = dumps(
+            {
+                "kind": "ComponentStatus",
+                "apiVersion": "v1",
+                "metadata": {"name": name, "tenant": SYSTEM_TENANT},
+                "conditions": [condition],
+            }
+        )
+        return Record(Key("componentstatuses", SYSTEM_TENANT, "", name), REVISION, Header(""), body)
 
 
 class SharedClasses:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from arktos.model import (
     columns_arktos,
     columns_core,
+    columns_devices,
     columns_metrics,
     columns_network,
     columns_pods,
@@ -31,6 +32,7 @@ PRINTERS: dict[str, Printer] = {
     **columns_policy.PRINTERS,
     **columns_arktos.PRINTERS,
     **columns_metrics.PRINTERS,
+    **columns_devices.PRINTERS,
 }
 """Printers by group-resource."""
 

@@ -32,6 +32,7 @@ _PODS = (
 
 ROWS: tuple[Kind, ...] = (
     _core("Binding", "bindings", verbs=CREATE),
+    _core("ComponentStatus", "componentstatuses", Scope.TENANT, short_names=("cs",), verbs=("get", "list")),
     _core("ConfigMap", "configmaps", short_names=("cm",)),
     _core("Endpoints", "endpoints", short_names=("ep",), create_on_update=True),
     _core(

@@ -9,6 +9,7 @@ from arktos.model import (
     kinds_arktos,
     kinds_certificates,
     kinds_core,
+    kinds_devices,
     kinds_flowcontrol,
     kinds_metrics,
     kinds_network,
@@ -27,6 +28,7 @@ _KINDS: tuple[Kind, ...] = (
     *kinds_metrics.ROWS,
     *kinds_certificates.ROWS,
     *kinds_flowcontrol.ROWS,
+    *kinds_devices.ROWS,
 )
 
 _by_plural: dict[tuple[str, str, str], Kind] = {(kind.group, kind.version, kind.plural): kind for kind in _KINDS}

@@ -133,6 +133,9 @@ def _update_status(key: Key, obj: Obj, old: Obj) -> None:
     obj.setdefault("status", {})
     for field in _STATUS_KEEPS_METADATA.get(key, ()):
         _keep(obj["metadata"], old.get("metadata") or {}, field)
+    hook = _STATUS.get(key)
+    if hook is not None:
+        hook(obj, old)
 
 
 def _only(obj: Obj, old: Obj, spec: Obj) -> None:
@@ -239,6 +242,24 @@ def _keep_finalizers(obj: Obj, old: Obj) -> None:
     _keep(obj.setdefault("spec", {}), old.get("spec") or {}, "finalizers")
 
 
+def _forget_released_devices(claim: Obj, old: Obj) -> None:
+    """What drivers said of devices goes with their allocation."""
+    status = claim["status"]
+    if not status.get("devices"):
+        return
+    released = _devices(old.get("status") or {}) - _devices(status)
+    status["devices"] = [each for each in status["devices"] if _device(each) not in released]
+
+
+def _devices(status: Obj) -> set[tuple[object, ...]]:
+    allocation = (status.get("allocation") or {}).get("devices") or {}
+    return {_device(each) for each in allocation.get("results") or ()}
+
+
+def _device(each: Obj) -> tuple[object, ...]:
+    return tuple(each.get(name) for name in ("driver", "pool", "device", "shareID"))
+
+
 _CREATED_BY_JOB = ("batch.kubernetes.io/controller-uid", "controller-uid")
 _NAMED_BY_JOB = ("batch.kubernetes.io/job-name", "job-name")
 
@@ -266,6 +287,8 @@ _CREATE: Mapping[Key, Hook] = {
     ("", "Tenant"): _with_finalizer,
     ("batch", "Job"): _new_job,
 }
+
+_STATUS: Mapping[Key, Transition] = {("resource.k8s.io", "ResourceClaim"): _forget_released_devices}
 
 _UPDATE: Mapping[Key, Transition] = {
     ("", "Namespace"): _keep_finalizers,

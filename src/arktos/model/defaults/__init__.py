@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from arktos.model.defaults import autoscaling, core, flowcontrol, pods, policy, rbac, storage, workloads
+from arktos.model.defaults import autoscaling, core, devices, flowcontrol, pods, policy, rbac, storage, workloads
 from arktos.model.kinds import Kind, Obj
 
 Defaulter = Callable[[Obj], None]
@@ -52,6 +52,8 @@ _TABLE: Mapping[tuple[str, str], Defaulter] = {
     ("node.k8s.io", "RuntimeClass"): policy.runtime_class,
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): rbac.role_binding,
     ("rbac.authorization.k8s.io", "RoleBinding"): rbac.role_binding,
+    ("resource.k8s.io", "ResourceClaim"): devices.resource_claim,
+    ("resource.k8s.io", "ResourceClaimTemplate"): devices.resource_claim_template,
     ("scheduling.k8s.io", "PriorityClass"): policy.priority_class,
     ("storage.k8s.io", "CSIDriver"): storage.csi_driver,
     ("storage.k8s.io", "StorageClass"): storage.storage_class,

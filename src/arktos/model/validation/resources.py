@@ -62,13 +62,14 @@ def may_overcommit(name: str) -> bool:
     return is_native(name) and not is_huge_page(name)
 
 
-def _is_extended(name: str) -> bool:
+def is_extended(name: str) -> bool:
+    """Whether the resource is somebody's own, of a domain of theirs."""
     return not is_native(name) and not name.startswith("requests.") and not qualified_name("requests." + name)
 
 
 def is_integer(name: str) -> bool:
     """Whether the resource comes in whole units only."""
-    return name in _COUNTS or _is_extended(name)
+    return name in _COUNTS or is_extended(name)
 
 
 def check_name(errs: Errors, field: str, name: str) -> bool:
@@ -96,7 +97,7 @@ def check_container_name(errs: Errors, field: str, name: str) -> None:
     if "/" not in name:
         if not is_huge_page(name):
             errs.append(invalid(field, name, "must be a standard resource for containers"))
-    elif not is_native(name) and not _is_extended(name):
+    elif not is_native(name) and not is_extended(name):
         errs.append(invalid(field, name, "doesn't follow extended resource name standard"))
 
 
