@@ -25,8 +25,8 @@ machine: ## what Python cannot bring: kubectl, and as root what a node runs cont
 machine-for-tests: ## the same, and what the tests build images and serve them with
 	@scripts/machine.sh test
 
-test: machine-for-tests venv check ## the suite, without what takes minutes
-	$(PYTEST) -n auto --dist loadgroup -m "not heavy"
+test: machine-for-tests venv check ## the suite, without what takes minutes; what fails in the crowd is named, and must pass alone
+	$(PYTEST) -n auto --dist loadgroup -m "not heavy" || { [ $$? -eq 1 ] && $(PYTEST) --last-failed; }
 
 test-all: machine-for-tests venv check ## the whole suite
 	$(PYTEST) -n auto --dist loadgroup
