@@ -5,8 +5,12 @@ Reads run to their end right here, on the loop, without a task. Everything that 
 
 from __future__ import annotations
 
+import itertools
+import uuid
 from collections.abc import Awaitable
 
+from arktos.apiserver.audit.policy import Subject
+from arktos.apiserver.audit.trail import Auditor, Trail, audit_id
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Attributes, Authorizer, refusal
 from arktos.apiserver.call import Call, Params
@@ -24,7 +28,7 @@ from arktos.apiserver.verbs.watch import watch
 from arktos.apiserver.watching import WatchServer
 from arktos.model import registry, selectors
 from arktos.model.kinds import ALL_TENANTS, Kind, Scope
-from arktos.model.status import BadRequest, MethodNotAllowed, NotAcceptable, NotFound, Unauthorized
+from arktos.model.status import ApiError, BadRequest, MethodNotAllowed, NotAcceptable, NotFound, Unauthorized
 from arktos.wire.http import Reply, Request
 from arktos.wire.mediatype import negotiate
 
@@ -57,6 +61,7 @@ class Dispatcher:
         authorizer: Authorizer,
         documents: Documents,
         metrics: Metrics,
+        auditor: Auditor | None = None,
     ) -> None:
         self._reader = reader
         self._watches = watches
@@ -65,9 +70,20 @@ class Dispatcher:
         self._authorizer = authorizer
         self._documents = documents
         self._metrics = metrics
+        self._auditor = auditor
+        self._serial = itertools.count(1)
+        self._ids = str(uuid.uuid4())[:24]
 
     def handle(self, request: Request) -> Reply | Awaitable[Reply]:
         """Answers, or raises the ApiError that the protocol renders."""
+        request.id = f"{self._ids}{next(self._serial):012x}"
+        called = audit_id(request) if "audit-id" in request.headers else request.id
+        request.extra = _answer_head(called)
+        if self._auditor is None:
+            return self._answer(request)
+        return self._auditor.follow(request, self._answer)
+
+    def _answer(self, request: Request) -> Reply | Awaitable[Reply]:
         info = parse(request.path)
         user = self._who(request, info)
         tenant = tenant_of(info, user) if user is not ANONYMOUS else ""
@@ -76,20 +92,39 @@ class Dispatcher:
         return self._resource(request, info, user, tenant)
 
     def _who(self, request: Request, info: RequestInfo) -> User:
+        auditor = self._auditor
         try:
             user = self._authenticator.authenticate(request)
-        except Unauthorized:
+        except Unauthorized as error:
             if is_public(info.path):
                 return ANONYMOUS
+            if auditor is not None:
+                auditor.unauthenticated(request, self._subject(request, info, None), info, error)
             raise
+        if auditor is not None:
+            auditor.received(request, self._subject(request, info, user), info)
         if not IMPERSONATION.isdisjoint(request.headers):
-            return impersonated(request, user, self._authorizer)
+            user = impersonated(request, user, self._authorizer)
+            if isinstance(request.about, Trail):
+                request.about.impersonated = user
         return user
+
+    def _subject(self, request: Request, info: RequestInfo, user: User | None) -> Subject:
+        """The request as audit rules see it."""
+        tenant = info.tenant or (user.tenant if user is not None else "")
+        if not info.resource:
+            return Subject(user, tenant, _document_verb(request), path=info.path)
+        try:
+            verb = self._verb(request.method, info, Params.parse(request.query))
+        except ApiError:
+            verb = request.method.lower()
+        return Subject(
+            user, tenant, verb, info.group, info.resource, info.subresource, info.namespace, info.name, info.path
+        )
 
     def _document(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
         if not is_public(info.path):
-            verb = "get" if request.method == "HEAD" else request.method.lower()
-            self._authorize(Attributes(user, verb, tenant, path=info.path))
+            self._authorize(request, Attributes(user, _document_verb(request), tenant, path=info.path))
         return self._documents.answer(request, info)
 
     def _resource(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
@@ -104,7 +139,7 @@ class Dispatcher:
             # Whoever may list one object by name may do so with a selector, as upstream.
             name = selectors.named_by(params["fieldSelector"], kind)
         asked = Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, name)
-        only_own = self._authorize(asked)
+        only_own = self._authorize(request, asked)
         if kind is None:
             raise NotFound("the server could not find the requested resource")
         _check_place(kind, info, verb, tenant)
@@ -115,7 +150,7 @@ class Dispatcher:
             raise NotAcceptable("only the following media types are accepted: application/json")
         call = Call(request, info, kind, user, tenant, params, accept, tenant if only_own else "")
         if verb in _CREATING or connects:
-            call.require = lambda more: self._authorize(asked._replace(verb=more))
+            call.require = lambda more: self._authorize(request, asked._replace(verb=more))
         if info.subresource:
             return self._routes.subresource(call, verb)
         if verb not in kind.verbs:
@@ -143,12 +178,24 @@ class Dispatcher:
             return verb
         return {"get": "list", "delete": "deletecollection"}.get(verb, verb)
 
-    def _authorize(self, attributes: Attributes) -> bool:
+    def _authorize(self, request: Request, attributes: Attributes) -> bool:
         """Forbidden unless allowed. Whether only the caller's own tenant may be seen."""
         decision = self._authorizer.authorize(attributes)
+        if isinstance(request.about, Trail):
+            request.about.decided(decision.allowed, decision.reason)
         if not decision.allowed:
             raise refusal(attributes, decision.reason)
         return decision.only_own
+
+
+def _document_verb(request: Request) -> str:
+    return "get" if request.method == "HEAD" else request.method.lower()
+
+
+def _answer_head(called: str) -> bytes:
+    """What every answer says, as of kube-apiserver: under which id it is audited, and that nobody may keep it."""
+    clean = called if called.isascii() and called.isprintable() else ""
+    return b"Audit-Id: %b\r\nCache-Control: no-cache, private\r\n" % clean.encode()
 
 
 def _check_place(kind: Kind, info: RequestInfo, verb: str, tenant: str) -> None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from arktos.apiserver import kubelets, tokenfile
+from arktos.apiserver.audit import policy
+from arktos.apiserver.audit.log import AuditOptions
 from arktos.apiserver.authz import MODES
 from arktos.apiserver.options import Options
 from arktos.apiserver.serviceips import parse_ranges
@@ -30,10 +32,11 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """`root_ca` is the PEM that workloads shall trust, "" if there is none."""
+    """`root_ca` is the PEM that workloads shall trust, "" if there is none; `audit` says what is logged."""
 
     tls: ssl.SSLContext
     root_ca: str
+    audit: policy.Policy | None = None
 
 
 def read(options: Options) -> Inputs:
@@ -67,7 +70,18 @@ def read(options: Options) -> Inputs:
         raise Unusable(
             f"{flags}: {error.strerror or error}; they must be PEM files, certificate and key a pair"
         ) from error
-    return Inputs(tls, root)
+    return Inputs(tls, root, _audit_policy(options.audit))
+
+
+def _audit_policy(options: AuditOptions) -> policy.Policy | None:
+    if options.policy_file is None:
+        if options.path:
+            raise Unusable("--audit-log-path: nothing is logged without --audit-policy-file")
+        return None
+    if not options.path:
+        raise Unusable("--audit-policy-file: name the log's file with --audit-log-path, or - for standard output")
+    with _about("--audit-policy-file", options.policy_file, "it must be a Policy of audit.k8s.io/v1"):
+        return policy.parse(options.policy_file.read_bytes())
 
 
 def problems(options: Options) -> Iterator[str]:

@@ -20,7 +20,7 @@ _LONG_RUNNING = frozenset({"watch", "connect"})
 """Verbs whose duration is their client's choice."""
 
 Gauges = Callable[[], Iterable[tuple[str, str, dict[str, str], float]]]
-"""(metric name, help, labels, value): what others know and want shown."""
+"""(metric name, help, labels, value): what others know and want shown. A name that ends in `_total` is a counter's."""
 
 
 class _Timing:
@@ -78,10 +78,11 @@ class Metrics(Collector):
                 counts.append((bound, float(running)))
             durations.add_metric(list(mark), counts, timing.total)
         yield durations
-        families: dict[str, GaugeMetricFamily] = {}
+        families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
         for name, help_text, labels, value in self._gauges():
             family = families.get(name)
             if family is None:
-                family = families[name] = GaugeMetricFamily(name, help_text, labels=sorted(labels))
+                make = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+                family = families[name] = make(name, help_text, labels=sorted(labels))
             family.add_metric([labels[label] for label in sorted(labels)], value)
         yield from families.values()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arktos.apiserver.audit.log import AuditOptions
 from arktos.apiserver.kubelets import KubeletOptions
 
 
@@ -29,4 +30,5 @@ class Options:
     authorization_mode: str = "RBAC"
     max_request_bytes: int = 3 * 1024 * 1024
     shutdown_grace: float = 5.0
+    audit: AuditOptions = field(default_factory=AuditOptions)
     kubelet: KubeletOptions = field(default_factory=KubeletOptions)

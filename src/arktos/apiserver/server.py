@@ -15,6 +15,7 @@ from arktos.apiserver import (
     admission_certificates,
     admission_pods,
     admission_serviceaccount,
+    admission_storage,
     builtin_roles,
     escalation,
     foundation,
@@ -22,8 +23,12 @@ from arktos.apiserver import (
 )
 from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.admission_actions import ActionTargets
+from arktos.apiserver.admission_limits import LimitRanges
 from arktos.apiserver.admission_machines import MachineClaims
 from arktos.apiserver.admission_podsecurity import PodSecurity
+from arktos.apiserver.admission_quotas import QuotaCharges
+from arktos.apiserver.admission_runtimeclass import RuntimeClasses
+from arktos.apiserver.admission_storage import DefaultStorageClass
 from arktos.apiserver.audit.log import AuditLog
 from arktos.apiserver.audit.trail import Auditor
 from arktos.apiserver.authn import Authenticator
@@ -206,6 +211,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     priorities, security = admission_pods.Priorities(store), PodSecurity(store)
     machines = MachineClaims(security.floor)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
+    limits, quotas = LimitRanges(store), QuotaCharges(store)
 
     def accounts(attempt: Attempt, effects: Effects) -> None:
         if attempt.operation == "create":
@@ -224,15 +230,32 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "*": [lifecycle.parents],
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
-            "pods": [accounts, admission_pods.tolerate, priorities.step, security.step, machines.pod_addresses],
+            "pods": [
+                limits.default_pod,
+                accounts,
+                admission_pods.tolerate,
+                priorities.step,
+                RuntimeClasses(store).step,
+                limits.check_pod,
+                security.step,
+                machines.pod_addresses,
+            ],
+            "limitranges": [limits.note],
+            "resourcequotas": [quotas.step],
             "actions": [ActionTargets(store).step],
             "nodes": [node_rights.own_name, admission_pods.taint],
             "services": [machines.services, services.step],
-            "persistentvolumes": [machines.volumes],
+            "persistentvolumes": [machines.volumes, admission_storage.protect_volume],
+            "persistentvolumeclaims": [
+                DefaultStorageClass(store).step,
+                admission_storage.protect_claim,
+                limits.check_claim,
+            ],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
         },
         {"services": services.release},
+        quotas.charge,
     )
 
 

@@ -18,8 +18,8 @@ from arktos.bootstrap.nodes import CLUSTER_DOMAIN, NodeSettings, program
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `arktos up` or `arktos node join` was told. Kept in the data directory, so that a restarted supervisor
-    starts the same system. `audit_log` are further options of the API server's audit log. Without `control_plane` this machine is a node of an API server elsewhere; without `node` it
-    runs no pods."""
+    starts the same system. Without `control_plane` this machine is a node of an API server elsewhere; without `node` it
+    runs no pods. `audit_log` are further options of the API server's audit log."""
 
     data_dir: str
     address: str = "127.0.0.1"

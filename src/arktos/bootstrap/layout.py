@@ -82,6 +82,10 @@ class Layout:
     def log(self, name: str) -> Path:
         return self.root / "log" / f"{name}.log"
 
+    @property
+    def audit_log(self) -> Path:
+        return self.root / "log" / "audit.jsonl"
+
     # a node's
 
     @property

@@ -73,9 +73,23 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
     show_default=True,
     help="Largest request body.",
 )
+@click.option("--audit-policy-file", type=_FILE, help="What is written to the audit log: a Policy of audit.k8s.io/v1.")
+@click.option("--audit-log-path", default="", help="The audit log's file; - is standard output.")
+@click.option(
+    "--audit-log-mode",
+    type=click.Choice(["blocking", "batch"]),
+    default="blocking",
+    show_default=True,
+    help="When the log cannot be written fast enough, requests wait (blocking) or events are lost (batch).",
+)
+@click.option("--audit-log-maxsize", type=click.IntRange(0), default=100, show_default=True, help="MiB of a log file.")
+@click.option("--audit-log-maxage", type=click.IntRange(0), default=0, help="Days to keep old log files; 0 for ever.")
+@click.option("--audit-log-maxbackup", type=click.IntRange(0), default=0, help="Old log files to keep; 0 for all.")
+@click.option("--audit-log-compress", is_flag=True, help="Compress old log files.")
 @click.option("--check", is_flag=True, help="Only check what the options name, the store's file too; start nothing.")
 def apiserver(check: bool, **options: Any) -> None:
     """Serve the API."""
+    from arktos.apiserver.audit.log import AuditOptions
     from arktos.apiserver.inputs import Unusable, problems
     from arktos.apiserver.kubelets import KubeletOptions
     from arktos.apiserver.options import Options
@@ -88,7 +102,12 @@ def apiserver(check: bool, **options: Any) -> None:
         certificate_authority=options.pop("kubelet_certificate_authority"),
         address_types=tuple(filter(None, map(str.strip, types))),
     )
-    wanted = Options(**options, kubelet=kubelet)
+    audit = AuditOptions(
+        options.pop("audit_policy_file"),
+        options.pop("audit_log_path"),
+        *(options.pop(f"audit_log_{name}") for name in ("mode", "maxsize", "maxage", "maxbackup", "compress")),
+    )
+    wanted = Options(**options, audit=audit, kubelet=kubelet)
     if check:
         found = list(problems(wanted))
         for problem in found:

@@ -47,6 +47,18 @@ from arktos.cli.starting import alone, describe, is_up, require_free, require_ro
 @click.option(
     "--authorization-mode", default="RBAC", show_default=True, help="RBAC, AlwaysAllow or AlwaysDeny, or several."
 )
+@click.option(
+    "--audit-policy-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="What is written to the audit log: a Policy of audit.k8s.io/v1.",
+)
+@click.option("--audit-log-path", default="", help="The audit log's file; DATA_DIR/log/audit.jsonl by default.")
+@click.option(
+    "--audit-log-option",
+    "audit_log",
+    multiple=True,
+    help="More of the log, such as `maxsize=50` for the API server's --audit-log-maxsize=50; may be repeated.",
+)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for init systems that supervise.")
 def up(
     data_dir: Path,
@@ -57,6 +69,9 @@ def up(
     service_cluster_ip_range: str,
     token_auth_file: Path | None,
     authorization_mode: str,
+    audit_policy_file: Path | None,
+    audit_log_path: str,
+    audit_log: tuple[str, ...],
     foreground: bool,
     **options: Any,
 ) -> None:
@@ -82,6 +97,9 @@ def up(
             service_cluster_ip_range,
             str(token_auth_file.absolute()) if token_auth_file else "",
             authorization_mode,
+            audit_policy_file=str(audit_policy_file.absolute()) if audit_policy_file else "",
+            audit_log_path=str(Path(audit_log_path).absolute()) if audit_log_path else "",
+            audit_log=tuple(f"--audit-log-{option}" for option in audit_log),
         )
     _bring_up(wanted, foreground=foreground)
 
