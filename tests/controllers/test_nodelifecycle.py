@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from arktos.controllers.nodelifecycle import health
-from arktos.controllers.nodelifecycle.eviction import leaves_at, tolerates
+from arktos.controllers.nodelifecycle.eviction import leaves_at
 from arktos.controllers.nodelifecycle.zones import RATE, SLOW_RATE, Zones, rate
+from arktos.model.placement import tolerates
 
 Obj = dict[str, Any]
 BORN, BEAT, NOW = "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z", "2026-01-01T00:05:00Z"

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from arktos.agent.pods.admission import Admission, matches_node
+from arktos.agent.pods.admission import Admission
 from arktos.agent.pods.table import Pods
 from arktos.agent.spec.facts import NodeFacts
+from arktos.model.placement import matches_node
 
 NODE = {
     "metadata": {"name": "n1", "labels": {"zone": "a", "size": "7"}},

@@ -13,13 +13,11 @@ from arktos.agent.pods.table import FINISHED, PodRecord, Pods
 from arktos.agent.pods.workload import Ended
 from arktos.agent.spec.facts import NodeFacts
 from arktos.agent.spec.refusal import refusal
-from arktos.model import quantity, selectors_labels, workload
+from arktos.model import quantity, workload
 from arktos.model.kinds import Obj
+from arktos.model.placement import NO_EXECUTE, matches_node, untolerated
 from arktos.model.qos import qos_class
 from arktos.model.quantity import Quantity
-from arktos.model.selectors_labels import Requirement
-
-_OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!", "Gt": ">", "Lt": "<"}
 
 
 class Admission:
@@ -130,47 +128,10 @@ def _unfit(pod: Obj, node: Obj) -> Ended | None:
         return _rejected(
             "NodeAffinity", "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector"
         )
-    tolerations = spec.get("tolerations") or ()
-    for taint in (node.get("spec") or {}).get("taints") or ():
-        if taint.get("effect") == "NoExecute" and not any(_tolerates(each, taint) for each in tolerations):
-            shown = f"{{{taint['key']}: {taint.get('value') or ''}}}"
-            said = f"Predicate TaintToleration failed: node(s) had untolerated taint(s) {shown}"
-            return _rejected("TaintToleration", said)
-    return None
-
-
-def matches_node(spec: Obj, node: Obj) -> bool:
-    """Whether nodeSelector and the required node affinity of a pod spec fit a node."""
-    labels = node["metadata"].get("labels") or {}
-    if any(labels.get(key) != value for key, value in (spec.get("nodeSelector") or {}).items()):
-        return False
-    affinity = (spec.get("affinity") or {}).get("nodeAffinity") or {}
-    required = affinity.get("requiredDuringSchedulingIgnoredDuringExecution")
-    if required is None:
-        return True
-    fields = {"metadata.name": node["metadata"]["name"]}
-    return any(_term_fits(term, labels, fields) for term in required.get("nodeSelectorTerms") or ())
-
-
-def _term_fits(term: Obj, labels: Mapping[str, str], fields: Mapping[str, str]) -> bool:
-    expressions, about_fields = term.get("matchExpressions") or (), term.get("matchFields") or ()
-    if not expressions and not about_fields:
-        return False
-    return _all_fit(expressions, labels) and _all_fit(about_fields, fields)
-
-
-def _all_fit(expressions: Iterable[Obj], values: Mapping[str, str]) -> bool:
-    needed = tuple(
-        Requirement(each["key"], _OPERATORS[each["operator"]], tuple(each.get("values") or ())) for each in expressions
-    )
-    return selectors_labels.compiled(needed)(values)
-
-
-def _tolerates(toleration: Obj, taint: Obj) -> bool:
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint["key"]:
-        return False
-    if toleration.get("operator") == "Exists":
-        return True
-    return bool(toleration.get("key")) and (toleration.get("value") or "") == (taint.get("value") or "")
+    taints = (node.get("spec") or {}).get("taints") or ()
+    taint = untolerated(spec.get("tolerations") or (), taints, (NO_EXECUTE,))
+    if taint is None:
+        return None
+    shown = f"{{{taint['key']}: {taint.get('value') or ''}}}"
+    said = f"Predicate TaintToleration failed: node(s) had untolerated taint(s) {shown}"
+    return _rejected("TaintToleration", said)
