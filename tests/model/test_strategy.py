@@ -23,6 +23,7 @@ def new(api_version: str, kind: str, **fields: Any) -> Obj:
     obj: Obj = {"apiVersion": api_version, "kind": kind, "metadata": {"name": "x"}, **fields}
     metadata.fill(kind_of(obj), obj, uid="u-1", now="2026-01-01T00:00:00Z", tenant="acme", namespace="ns")
     strategy.prepare_create(kind_of(obj), obj)
+    strategy.finish_create(kind_of(obj), obj)
     return obj
 
 
@@ -146,6 +147,7 @@ def test_match_label_keys_become_requirements() -> None:
         },
     }
     strategy.prepare_create(kind_of(pod), pod)
+    strategy.finish_create(kind_of(pod), pod)
     assert term["labelSelector"] == {
         "matchExpressions": [
             {"key": "app", "operator": "In", "values": ["a"]},

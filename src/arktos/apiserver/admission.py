@@ -38,17 +38,30 @@ class Effects:
 
 Step = Callable[[Attempt, Effects], None]
 Release = Callable[[Obj], Sequence[Write]]
+Charge = Callable[[Key, Obj | None, Obj | None], Effects | None]
+"""From a key and its object before and after a write (None: there is none) to what quotas add to the commit, None for
+nothing. Forbidden where one is exceeded."""
+
+
+def free(key: Key, old: Obj | None, new: Obj | None) -> None:
+    """The charge of who has no quotas."""
 
 
 class Admission:
     """The chain. `steps` maps a group-resource, or `"*"`, to its steps; `releases` what a removed object gives back.
 
-    A resource with a release draws what it takes at random, so a create of it that loses a race is tried again."""
+    A resource with a release draws what it takes at random, so a create of it that loses a race is tried again.
+    `charge` is asked in the turn of the commit, when all else is settled."""
 
     def __init__(
-        self, store: Store, steps: Mapping[str, Sequence[Step]], releases: Mapping[str, Release] | None = None
+        self,
+        store: Store,
+        steps: Mapping[str, Sequence[Step]],
+        releases: Mapping[str, Release] | None = None,
+        charge: Charge = free,
     ) -> None:
         self._store = store
+        self.charge = charge
         self._releases = dict(releases or {})
         self._general = tuple(steps.get("*", ()))
         self._steps = {resource: (*self._general, *own) for resource, own in steps.items() if resource != "*"}

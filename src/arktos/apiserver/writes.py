@@ -107,18 +107,38 @@ class Writer:
         strategy.prepare_create(kind, obj)
         attempt = Attempt(call, kind, "create", obj, None, "")
         effects = self.admission.admit(attempt)
+        strategy.finish_create(kind, obj)
         _raise_invalid(kind, obj, validation.validate_create(kind, obj))
         if book:
             self._book(call, kind, obj, None, now, "")
         put = put_of(kind, key, obj)
         if call.dry_run:
+            self.admission.charge(key, None, obj)
             if self.reader.store.get(key) is not None:
                 raise already_exists(key.resource, key.name)
             self.admission.require_parents(effects.preconditions, key)
             return Outcome(_unrevisioned(put), created=True)
         conditions: list[Precondition] = [Absent(key), *effects.preconditions]
-        record = await commit(self.reader.store, conditions, [put, *effects.writes], raw=True)
+        record = await self.commit(conditions, [put, *effects.writes], None, obj)
         return Outcome(record, created=True)
+
+    async def commit(
+        self, preconditions: Sequence[Precondition], writes: Sequence[Write], old: Obj | None, new: Obj | None
+    ) -> Record:
+        """Commits a write of `new` (None: a removal) in place of `old`, with its charge to quotas; the record of the
+        first write. Forbidden where a quota is exceeded, PreconditionFailed for all but the quotas' revisions."""
+        for _ in range(RETRIES):
+            charge = self.admission.charge(writes[0].key, old, new)
+            if charge is None:
+                return await commit(self.reader.store, preconditions, writes, raw=True)
+            try:
+                conditions, also = [*preconditions, *charge.preconditions], [*writes, *charge.writes]
+                return await commit(self.reader.store, conditions, also, raw=True)
+            except PreconditionFailed as failed:
+                if failed.precondition not in charge.preconditions:
+                    raise
+                await seen(self.reader.store, failed.current)
+        raise busy(writes[0].key)
 
     async def change(
         self,
@@ -215,11 +235,12 @@ class Writer:
         gone = finished(kind, new)
         put = put_of(kind, key, new, old)
         if call.dry_run:
+            self.admission.charge(key, old, None if gone else new)
             return Outcome(_at(record.revision, put), deleted=gone)
         write: Write = Delete(key, put.header, put.body) if gone else put
         conditions: list[Precondition] = [_unchanged(record), *effects.preconditions]
         also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
-        stored = await commit(self.reader.store, conditions, [write, *also], raw=True)
+        stored = await self.commit(conditions, [write, *also], old, None if gone else new)
         return Outcome(stored, deleted=gone)
 
     @staticmethod

@@ -1,6 +1,7 @@
 """What each verb may change, and what the server itself writes: the state of an object before it is validated.
 
-`prepare_create` comes after `metadata.fill`, `prepare_update` before `validation.validate_update`. Both work on the new
+`prepare_create` comes after `metadata.fill`, `finish_create` after admission, `prepare_update` before
+`validation.validate_update`. All work on the new
 object in place; parts of the old object may come to stand in the new one, so neither may be changed afterwards where
 they share. Everything about a kind is a row in a table: which status a newborn has, which hooks it needs, which
 subresource replaces what.
@@ -15,6 +16,7 @@ import copy
 from collections.abc import Callable, Mapping
 
 from arktos.model import strategy_pods, strategy_services
+from arktos.model.custom import strategy as custom_strategy
 from arktos.model.kinds import Kind, Obj
 from arktos.model.metadata import carry_over
 
@@ -70,6 +72,9 @@ _STATUS_KEEPS_METADATA: Mapping[Key, tuple[str, ...]] = {
 
 def prepare_create(kind: Kind, obj: Obj) -> None:
     """Bring a new object into its first state: generation, initial status, what the server writes into a spec."""
+    if kind.custom is not None:
+        custom_strategy.prepare_create(kind, obj)
+        return
     key = (kind.group, kind.kind)
     metadata = obj.setdefault("metadata", {})
     if kind.has_generation:
@@ -83,12 +88,22 @@ def prepare_create(kind: Kind, obj: Obj) -> None:
         hook(obj)
 
 
+def finish_create(kind: Kind, obj: Obj) -> None:
+    """What follows from a new object as admission leaves it."""
+    hook = _FINISH.get((kind.group, kind.kind))
+    if hook is not None:
+        hook(obj)
+
+
 def prepare_update(kind: Kind, obj: Obj, old: Obj, subresource: str = "", *, keep_unknown: bool = True) -> None:
     """Put back what this verb may not change, and count generations.
 
     `subresource` is "" for the object itself, or one that takes the whole object: status, finalize,
     ephemeralcontainers, resize. With `keep_unknown`, Arktos' fields that are absent are those of the old object.
     """
+    if kind.custom is not None:
+        custom_strategy.prepare_update(kind, obj, old, subresource)
+        return
     key = (kind.group, kind.kind)
     carry_over(obj, old)
     if subresource == "status":
@@ -285,13 +300,17 @@ _CREATE: Mapping[Key, Hook] = {
     ("", "Pod"): strategy_pods.prepare_create,
     ("", "Service"): strategy_services.prepare_create,
     ("", "Tenant"): _with_finalizer,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_strategy.new_definition,
     ("batch", "Job"): _new_job,
 }
 
 _STATUS: Mapping[Key, Transition] = {("resource.k8s.io", "ResourceClaim"): _forget_released_devices}
 
+_FINISH: Mapping[Key, Hook] = {("", "Pod"): strategy_pods.finish_create}
+
 _UPDATE: Mapping[Key, Transition] = {
     ("", "Namespace"): _keep_finalizers,
     ("", "Service"): strategy_services.prepare_update,
     ("", "Tenant"): _keep_finalizers,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_strategy.changed_definition,
 }

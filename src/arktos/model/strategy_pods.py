@@ -21,12 +21,18 @@ EXTENSIONS = ("nics", "vpc")
 
 
 def prepare_create(pod: Obj) -> None:
-    """Initial status (phase, quality of service, a gated pod's condition) and selectors from match label keys."""
+    """The initial status: a phase."""
+    pod["status"] = {"phase": "Pending"}
+
+
+def finish_create(pod: Obj) -> None:
+    """What follows from the spec that a new pod has after admission: quality of service, a gated pod's condition,
+    selectors from match label keys."""
     spec = pod.get("spec") or {}
-    status: Obj = {"phase": "Pending", "qosClass": qos_class(spec)}
+    status = pod["status"]
+    status["qosClass"] = qos_class(spec)
     if spec.get("schedulingGates"):
         status["conditions"] = [dict(_GATED)]
-    pod["status"] = status
     labels = (pod.get("metadata") or {}).get("labels") or {}
     affinity = spec.get("affinity")
     if affinity and labels:

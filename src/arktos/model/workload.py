@@ -57,6 +57,11 @@ def limits(pod: Obj) -> Resources:
     return {name: amount for name, amount in total.items() if name not in unlimited}
 
 
+def stated_limits(pod: Obj) -> Resources:
+    """The limits that a pod states, added up in the same way: what quotas and limit ranges count."""
+    return _total(pod, "limits")
+
+
 def _total(pod: Obj, which: str) -> Resources:
     spec = pod.get("spec") or {}
     running: Resources = {}

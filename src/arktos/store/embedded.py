@@ -171,6 +171,9 @@ class EmbeddedStore:
     def get(self, key: Key) -> Record | None:
         return self._replica.get(key)
 
+    def accepted(self, key: Key) -> Record | None:
+        return self._head.get(key)
+
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         return self._replica.list(query, limit=limit, after=after, revision=revision)
 

@@ -203,6 +203,11 @@ class Store(Protocol):
 
     def get(self, key: Key) -> Record | None: ...
 
+    def accepted(self, key: Key) -> Record | None:
+        """What preconditions are checked against: the newest accepted state, which may not be durable yet. For who
+        commits in the same turn, and so loses no race; never for an answer."""
+        ...
+
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         """Objects in key order after `after`. `revision` > 0 asks for the exact state at that revision
         (RevisionCompacted, RevisionAhead)."""

@@ -14,7 +14,7 @@ from arktos.apiserver import represent, versions
 from arktos.apiserver.admission import Attempt
 from arktos.apiserver.bodies import decode_bytes
 from arktos.apiserver.call import Call
-from arktos.apiserver.commits import commit, refused
+from arktos.apiserver.commits import refused
 from arktos.apiserver.durability import put_of
 from arktos.apiserver.encoding import decode, dumps, stamp
 from arktos.apiserver.lifecycle import is_parent
@@ -152,7 +152,7 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
         try:
             conditions = [AtRevision(key, record.revision), *effects.preconditions]
             also = [*effects.writes, *(writer.admission.release(key.resource, obj) if gone else ())]
-            return await commit(writer.reader.store, conditions, [write, *also], raw=True), gone
+            return await writer.commit(conditions, [write, *also], obj, None if gone else marked), gone
         except PreconditionFailed as failed:
             if failed.precondition.key != key:
                 raise refused(failed, key) from failed
