@@ -35,13 +35,16 @@ async def virtual_size(path: Path, image_format: str) -> int:
     return int((await _info(path, image_format))["virtual-size"])
 
 
-async def snapshots(path: Path) -> list[DiskSnapshot]:
-    """Also of a disk in use."""
+async def snapshots(path: Path) -> list[dict[str, Any]]:
+    """Of a disk that nobody writes to now: else what is read may be half of what is being written."""
     found = await _info(path, "qcow2")
-    return [
-        DiskSnapshot(each["name"], each["date-sec"] * 1_000_000_000 + each["date-nsec"], each["vm-state-size"])
-        for each in found.get("snapshots", ())
-    ]
+    return list(found.get("snapshots", ()))
+
+
+def snapshot_of(info: dict[str, Any]) -> DiskSnapshot:
+    """From QEMU's `SnapshotInfo`."""
+    taken = info["date-sec"] * 1_000_000_000 + info["date-nsec"]
+    return DiskSnapshot(info["name"], taken, info["vm-state-size"])
 
 
 async def create_snapshot(path: Path, name: str) -> None:

@@ -27,6 +27,13 @@ class WrongState(RpcError):
         super().__init__("FAILED_PRECONDITION", message)
 
 
+class CalledOff(RpcError):
+    """It was under way when something came that goes before it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("ABORTED", message)
+
+
 class Failed(RpcError):
     """The outside world did not do what it should: QEMU, qemu-img, a disk, CNI."""
 

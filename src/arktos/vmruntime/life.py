@@ -24,6 +24,9 @@ from arktos.vmruntime.volumes import VolumeDisk
 from arktos.wire import logs
 
 _SETTLE = 0.02
+_RESET_WITHIN = 5.0
+_GIVE_WAY = 5.0
+"""Seconds that an operation has to end by itself beyond the grace of a stop that overrides it."""
 _PRIVATE = 0o600
 _MIGRATING = frozenset({"setup", "active", "device", "cancelling"})
 _log = logs.get_logger(__name__)
@@ -92,6 +95,8 @@ class Life:
     async def bring_up(self, machine: Machine, hardware: Hardware, incoming: int | None = None) -> None:
         """A process with this hardware that stands still and is watched. Raises what `Machine.launch` does, OSError
         for a disk or tap that cannot be opened, WrongState without a network."""
+        # Of a guest that has just shut down the old one may still be about to end: it has disks, tap and sockets.
+        await machine.end_process()
         sandbox = await self._sandboxes.standing(machine.record.sandbox_id)
         opened = await asyncio.to_thread(_open_all, hardware, sandbox.netns)
         try:
@@ -117,20 +122,42 @@ class Life:
 
     async def stop(self, machine: Machine, grace: float) -> None:
         """The guest is asked to shut down; after `grace` seconds its process is killed. 0 kills at once. A suspended
-        machine loses its memory."""
-        async with machine.lock:
-            if machine.power is Power.SUSPENDED:
-                await machine.note(Event.DISCARDED)
-                await asyncio.to_thread(machine.memory_file.unlink, missing_ok=True)
-            if machine.power not in ACTIVE:
+        machine loses its memory.
+
+        It goes before all else: who waits for a reboot is told that it is called off, an earlier stop gets no more
+        time than this one, and what does not give way in time loses its process."""
+        with machine.ends_within(grace):
+            await self._have(machine, grace + _GIVE_WAY)
+            try:
+                await self._stop(machine, grace)
+            finally:
+                machine.lock.release()
+
+    async def _have(self, machine: Machine, within: float) -> None:
+        """Takes the lock, after so many seconds by ending the process that its holder needs."""
+        try:
+            await asyncio.wait_for(machine.lock.acquire(), within)
+        except TimeoutError:
+            _log.warning("operation_overridden", id=machine.record.id)
+            if machine.power in ACTIVE:
+                await machine.note(Event.STOP_REQUESTED)
+            if machine.process is not None:
+                machine.process.kill()
+            await machine.lock.acquire()
+
+    async def _stop(self, machine: Machine, grace: float) -> None:
+        if machine.power is Power.SUSPENDED:
+            await machine.note(Event.DISCARDED)
+            await asyncio.to_thread(machine.memory_file.unlink, missing_ok=True)
+        if machine.power not in ACTIVE:
+            return
+        await machine.note(Event.STOP_REQUESTED)
+        if grace > 0:
+            if machine.power is Power.PAUSED:
+                await self._continue(machine)
+            if await machine.press_power():
                 return
-            await machine.note(Event.STOP_REQUESTED)
-            if grace > 0:
-                if machine.power is Power.PAUSED:
-                    await self._continue(machine)
-                if await machine.press_power(grace):
-                    return
-            await self.kill(machine)
+        await self.kill(machine)
 
     async def kill(self, machine: Machine) -> None:
         """Ends a machine at once, on request. The lock is the caller's."""
@@ -141,19 +168,17 @@ class Life:
 
     async def reboot(self, machine: Machine, *, hard: bool, grace: float) -> None:
         """Resets it, or asks the guest to restart and resets it after `grace` seconds. Raises WrongState where it does
-        not run."""
+        not run, CalledOff where it is stopped meanwhile."""
         async with machine.lock:
             if machine.power is not Power.RUNNING:
                 raise WrongState(f"the machine is {machine.power}: only a running one can be rebooted")
-            machine.reset.clear()
+            machine.expect_reset()
             if not hard:
                 await _ask_to_restart(machine)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(machine.reset.wait(), grace)
+                if await machine.was_reset(grace):
                     return
             await _execute(machine, "system_reset")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(machine.reset.wait(), 5)
+            await machine.was_reset(_RESET_WITHIN)
 
     async def suspend(self, machine: Machine) -> None:
         """Its memory goes to disk, its process ends. Raises WrongState where there is no process, NoSpace and Failed;
@@ -274,7 +299,7 @@ async def _execute(machine: Machine, command: str) -> None:
 async def _keep_memory(machine: Machine, path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, _PRIVATE)
     try:
-        await machine.require_monitor().send_memory(descriptor)
+        await machine.require_monitor().send_memory(descriptor, machine.ending)
         await asyncio.to_thread(os.fsync, descriptor)
     except Unreachable as error:
         raise Failed(str(error)) from None

@@ -8,10 +8,11 @@ happens, in such an order that a runtime killed at any point finds out what beca
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from arktos.rpc.method import RpcError
 from arktos.vmruntime import processes
 from arktos.vmruntime.console import Console
 from arktos.vmruntime.consolelog import LogFile
-from arktos.vmruntime.errors import Failed, WrongState
+from arktos.vmruntime.errors import CalledOff, Failed, WrongState
 from arktos.vmruntime.guest_agent import GuestAgent
 from arktos.vmruntime.monitor import Monitor, Unreachable
 from arktos.vmruntime.power import ACTIVE, Condition, Event, Power, after
@@ -65,8 +66,12 @@ class Machine:
         self.console: Console | None = None
         self.process: Process | None = None
         self.monitor: Monitor | None = None
-        self.reset = asyncio.Event()
-        """Set by each reset; clear it before waiting for one."""
+        self.ending = asyncio.Event()
+        """Set while somebody ends it: what only waits is called off."""
+        self._end_by = math.inf
+        self._enders = 0
+        self._sooner = asyncio.Event()
+        self._reset = asyncio.Event()
         self._started = 0.0
         self._reset_at = -_ONE_RESET
         self._tasks: list[asyncio.Task[None]] = []
@@ -242,7 +247,7 @@ class Machine:
         if name == "SHUTDOWN" and data.get("guest") and self.power in ACTIVE:
             await self.guest_shut_down()
         elif name == "RESET" and data.get("reason") != "snapshot-load" and self.power in ACTIVE:
-            self.reset.set()
+            self._reset.set()
             before, self._reset_at = self._reset_at, asyncio.get_running_loop().time()
             if self._reset_at - before > _ONE_RESET:
                 await self.note(Event.RESET)
@@ -256,12 +261,12 @@ class Machine:
 
     async def guest_shut_down(self) -> None:
         """Noted before the process that says so is ended. Does not need the lock: who holds it is waiting for this."""
+        process, monitor = self.process, self.monitor
         await self.note(Event.GUEST_SHUTDOWN)
-        if self.monitor is not None:
+        if monitor is not None:
             with suppress(RpcError, Unreachable):
-                await self.monitor.execute("quit", within=_QUIT_WITHIN)
-        if self.process is not None:
-            process = self.process
+                await monitor.execute("quit", within=_QUIT_WITHIN)
+        if process is not None:
             with suppress(TimeoutError):
                 await asyncio.wait_for(process.ended.wait(), _QUIT_WITHIN)
             process.kill()
@@ -277,20 +282,47 @@ class Machine:
                     await monitor.execute("cont")
                     await self.note(Event.CONTINUED, reason="Resumed")
 
-    async def press_power(self, within: float) -> bool:
+    # What those do who hold the lock
+
+    @contextmanager
+    def ends_within(self, seconds: float) -> Iterator[None]:
+        """Everybody knows meanwhile that it is to end, and by when. Of several the first moment counts."""
+        self._enders += 1
+        self._end_by = min(self._end_by, asyncio.get_running_loop().time() + seconds)
+        self.ending.set()
+        self._sooner.set()
+        try:
+            yield
+        finally:
+            self._enders -= 1
+            if not self._enders:
+                self._end_by = math.inf
+                self.ending.clear()
+
+    async def press_power(self) -> bool:
         """Presses the power button, again now and then since a guest that is booting does not feel it. Whether the
-        process has gone after so many seconds."""
-        deadline = asyncio.get_running_loop().time() + within
+        process has gone by the moment of `ends_within`."""
         while self.process is not None and not self.process.ended.is_set():
-            left = deadline - asyncio.get_running_loop().time()
+            self._sooner.clear()
+            left = self._end_by - asyncio.get_running_loop().time()
             if left <= 0:
                 return False
             with suppress(RpcError, Unreachable):
                 await self.require_monitor().execute("system_powerdown")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.process.ended.wait(), min(left, _PRESS_AGAIN))
+            await _either(self.process.ended, self._sooner, min(left, _PRESS_AGAIN))
         await self._settled()
         return True
+
+    def expect_reset(self) -> None:
+        """From now on `was_reset` hears of one."""
+        self._reset.clear()
+
+    async def was_reset(self, within: float) -> bool:
+        """Whether it is, in so many seconds. Raises CalledOff where somebody wants to end it meanwhile."""
+        await _either(self._reset, self.ending, within)
+        if not self._reset.is_set() and self.ending.is_set():
+            raise CalledOff("the reboot was called off: the machine is being stopped")
+        return self._reset.is_set()
 
     async def let_go(self) -> None:
         """Forgets the process without ending it: the runtime ends, the machine runs on."""
@@ -313,6 +345,16 @@ class Machine:
 async def _agent_present(monitor: Monitor) -> bool:
     channels = await monitor.execute("query-chardev")
     return any(each["label"] == "agent" and each.get("frontend-open") for each in channels)
+
+
+async def _either(one: asyncio.Event, other: asyncio.Event, within: float) -> None:
+    """Until one of them is set, at most so many seconds."""
+    waiting = [asyncio.create_task(one.wait()), asyncio.create_task(other.wait())]
+    try:
+        await asyncio.wait(waiting, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waiting:
+            each.cancel()
 
 
 def close_all(descriptors: Sequence[int]) -> None:

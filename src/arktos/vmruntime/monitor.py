@@ -13,7 +13,7 @@ from typing import Any
 
 from qemu.qmp import ConnectError, ExecInterruptedError, ExecuteError, QMPClient, QMPError, StateError
 
-from arktos.vmruntime.errors import Failed, NoSpace, TooLate
+from arktos.vmruntime.errors import CalledOff, Failed, NoSpace, TooLate
 
 _USUAL, _JOB = 30.0, 600.0
 _POLL = 0.02
@@ -117,9 +117,16 @@ class Monitor:
             if jobs[0].get("error"):
                 raise _refused(str(jobs[0]["error"]))
 
-    async def send_memory(self, descriptor: int, within: float = _JOB) -> None:
+    async def snapshots(self, node: str) -> list[dict[str, Any]]:
+        """Those in a disk, as QEMU has them (`SnapshotInfo`). Raises as `execute` does."""
+        for found in await self.execute("query-named-block-nodes", {"flat": True}):
+            if found.get("node-name") == node:
+                return list(found["image"].get("snapshots", ()))
+        raise Failed(f"QEMU has no disk {node!r}")
+
+    async def send_memory(self, descriptor: int, call_off: asyncio.Event, within: float = _JOB) -> None:
         """Writes the machine's memory to a file that is open for writing, from its beginning. The machine stands still
-        already. Raises Failed and NoSpace; then the machine can go on."""
+        already. Raises Failed, NoSpace, CalledOff once the event is set; then the machine can go on."""
         socket.send_fds(self._beside, [b" "], [descriptor])
         await self.execute("getfd", {"fdname": "memory"})
         await self.execute("migrate", {"uri": "fd:memory"})
@@ -130,6 +137,9 @@ class Monitor:
                 return
             if found.get("status") in ("failed", "cancelled"):
                 raise _refused(str(found.get("error-desc") or "memory could not be written"))
+            if call_off.is_set():
+                await self.execute("migrate_cancel")
+                raise CalledOff("called off: the machine is being stopped")
             if asyncio.get_running_loop().time() > deadline:
                 await self.execute("migrate_cancel")
                 raise TooLate(f"the memory could not be written within {within:.0f} s")

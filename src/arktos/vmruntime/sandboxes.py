@@ -16,11 +16,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from arktos.client.ratelimit import Backoff
 from arktos.hostnet import netns, tap
 from arktos.hostnet.cni import Cni, CniError, CniResult
 from arktos.hostnet.dhcp import Lease
 from arktos.hostnet.dhcp_server import DhcpResponder
 from arktos.rpc.protos import cri_pb2 as pb
+from arktos.vmruntime import plugins
 from arktos.vmruntime.errors import AlreadyExists, Failed, Invalid, NotFound, WrongState
 from arktos.vmruntime.messages import as_json, sandbox_config
 from arktos.vmruntime.records import NicSpec, Records, SandboxRecord
@@ -37,6 +39,7 @@ class Sandboxes:
         self._by_id: dict[str, SandboxRecord] = {}
         self._responders: dict[str, DhcpResponder] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._discarding: set[asyncio.Task[None]] = set()
 
     def __iter__(self) -> Iterator[SandboxRecord]:
         return iter([record for record in self._by_id.values() if record.complete])
@@ -164,6 +167,9 @@ class Sandboxes:
 
     async def _leave(self, record: SandboxRecord, config: pb.PodSandboxConfig) -> None:
         arguments = _arguments(record.id, config)
+        if not await asyncio.to_thread(netns.exists, record.netns):
+            # A file that nothing was bound to yet is no namespace that has gone, for plugins.
+            await asyncio.to_thread(netns.remove, record.netns)
         await self._cni.delete(record.id, record.netns, _INTERFACE, arguments, _capabilities(config))
         await asyncio.to_thread(netns.remove, record.netns)
 
@@ -182,15 +188,28 @@ class Sandboxes:
         self._locks.pop(id, None)
 
     async def _discard(self, record: SandboxRecord) -> None:
-        """Takes down what there is of a sandbox that nobody was told of. What resists is tried again at the next start
-        of the runtime."""
+        """Takes down what there is of a sandbox that nobody was told of. What resists is tried again by and by."""
+        if not await self._discarded(record):
+            task = asyncio.create_task(self._discard_later(record), name=f"discard {record.id}")
+            self._discarding.add(task)
+            task.add_done_callback(self._discarding.discard)
+        self._by_id.pop(record.id, None)
+
+    async def _discarded(self, record: SandboxRecord) -> bool:
         try:
             await self._disconnect(record)
         except (Failed, OSError) as error:
             _log.warning("sandbox_left", id=record.id, error=str(error))
-        else:
-            await asyncio.to_thread(self._records.remove, record.id)
-        self._by_id.pop(record.id, None)
+            return False
+        await asyncio.to_thread(self._records.remove, record.id)
+        return True
+
+    async def _discard_later(self, record: SandboxRecord) -> None:
+        backoff = Backoff(1.0, 60.0)
+        while True:
+            await asyncio.sleep(backoff.next())
+            if await self._discarded(record):
+                return
 
     async def adopt(self) -> None:
         """All sandboxes of a former runtime: DHCP answers again; half-made ones go; one whose namespace has gone, as
@@ -198,6 +217,9 @@ class Sandboxes:
         records, broken = await asyncio.to_thread(self._records.load)
         for id in broken:
             await asyncio.to_thread(self._records.remove, id)
+        unfinished = {record.id for record in records if not record.complete}
+        if not await asyncio.to_thread(plugins.end, unfinished):
+            _log.warning("plugins_left", sandboxes=sorted(unfinished))
         for record in records:
             self._by_id[record.id] = record
             if not record.complete:
@@ -234,6 +256,8 @@ class Sandboxes:
 
     def close(self) -> None:
         """Stops answering; the sandboxes stay."""
+        for task in self._discarding:
+            task.cancel()
         for responder in self._responders.values():
             responder.close()
         self._responders.clear()

@@ -11,6 +11,7 @@ import os
 import re
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from arktos.rpc.method import RpcError
 from arktos.vmruntime import disks
@@ -37,8 +38,26 @@ def check_name(name: str) -> None:
 
 
 async def listed(machine: Machine) -> list[DiskSnapshot]:
-    """Oldest first. Raises Failed."""
-    return sorted(await disks.snapshots(machine.disk_folder / ROOT_DISK), key=lambda each: each.created_at)
+    """Oldest first. Raises Failed, TooLate."""
+    if machine.monitor is not None:
+        with suppress(Unreachable):
+            return _sorted(await machine.monitor.snapshots(ROOT_NODE))
+    async with machine.lock:
+        return await _listed(machine)
+
+
+async def _listed(machine: Machine) -> list[DiskSnapshot]:
+    """The lock is the caller's. A process is asked: it alone knows when the disk can be read."""
+    if machine.monitor is None:
+        return _sorted(await disks.snapshots(machine.disk_folder / ROOT_DISK))
+    try:
+        return _sorted(await machine.monitor.snapshots(ROOT_NODE))
+    except Unreachable as error:
+        raise Failed(str(error)) from None
+
+
+def _sorted(found: list[dict[str, Any]]) -> list[DiskSnapshot]:
+    return sorted(map(disks.snapshot_of, found), key=lambda each: each.created_at)
 
 
 async def create(machine: Machine, name: str) -> DiskSnapshot:
@@ -46,7 +65,7 @@ async def create(machine: Machine, name: str) -> DiskSnapshot:
     suspended, since its disk alone would not be the machine."""
     check_name(name)
     async with machine.lock:
-        if any(each.name == name for each in await listed(machine)):
+        if any(each.name == name for each in await _listed(machine)):
             raise AlreadyExists(f"there is a snapshot {name!r} already")
         if machine.power in ACTIVE:
             await _save_with_memory(machine, name)
@@ -151,7 +170,7 @@ async def delete(machine: Machine, name: str) -> None:
 
 
 async def _the(machine: Machine, name: str) -> DiskSnapshot:
-    for each in await listed(machine):
+    for each in await _listed(machine):
         if each.name == name:
             return each
     raise NotFound("snapshot", name)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from arktos.agent.actions.journal import Begun, Journal
@@ -35,6 +37,7 @@ _MACHINE_WITHIN = 600.0
 _TRIES_WITHIN = 300.0
 """Seconds for which a runtime that does not answer is asked again."""
 
+_Found = TypeVar("_Found")
 _log = logs.get_logger(__name__)
 
 
@@ -124,8 +127,8 @@ class Actions:
         record: PodRecord | None = None
         try:
             record = await self._record(action)
-            await self._check_wanted(record, operation)
-            result = await self._operate(action, record, operation, begun)
+            await self._unless_ended(record, self._check_wanted(record, operation))
+            result = await self._unless_ended(record, self._operate(action, record, operation, begun))
         except (Refused, NoRuntime) as refused:
             outcome = _Outcome(str(refused))
         except RpcError as failed:
@@ -138,6 +141,20 @@ class Actions:
             self._tell(record, operation, outcome)
             self._machines.refresh(record.uid)
         return outcome
+
+    async def _unless_ended(self, record: PodRecord, work: Coroutine[Any, Any, _Found]) -> _Found:
+        """What the work gives. Its end goes before all that is to be done to a pod's machine: Refused then."""
+        doing = asyncio.create_task(work, name=f"operate {record.uid}")
+        ending = asyncio.create_task(self._machines.ended(record), name=f"ending {record.uid}")
+        try:
+            await asyncio.wait((doing, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise Refused(f"called off: pod {record.name} is being deleted or has ended")
+            return doing.result()
+        finally:
+            for task in (doing, ending):
+                task.cancel()
+            await asyncio.wait((doing, ending))
 
     async def _record(self, action: Obj) -> PodRecord:
         """The pod of an Action. Raises Refused, ApiError, ConnectionFailed."""

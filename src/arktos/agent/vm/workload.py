@@ -50,8 +50,11 @@ class _Memory:
     told: tuple[Power, float] = (Power.NONE, 0.0)
     failed: bool = False
     hostname: str = ""
-    snapshots: tuple[Obj, ...] | None = None
-    """None until they have been asked for, and after a change."""
+    snapshots: tuple[Obj, ...] = ()
+    changes: int = 1
+    """Deeds that may have changed the snapshots, as far as is known."""
+    listed: int = 0
+    """How many of these the snapshots are of."""
     looked: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and made anew, at every look."""
 
@@ -79,8 +82,13 @@ class Machines:
     def refresh(self, uid: str) -> None:
         """Has everything of a pod looked at again: something was done to its machine."""
         if uid in self._memories:
-            self._memories[uid].snapshots = None
+            self._memories[uid].changes += 1
         self._wake(uid)
+
+    async def ended(self, record: PodRecord) -> None:
+        """Returns when the pod is stopped for good."""
+        while not record.terminating:
+            await self._memory(record).looked.wait()
 
     # looking
 
@@ -93,8 +101,11 @@ class Machines:
         memory.machine = seen.machine
         if seen.machine is not None and seen.machine.power is Power.RUNNING:
             memory.waiting = ("", "")
-        if seen.machine is not None and memory.snapshots is None:
+        if seen.machine is not None and memory.listed < memory.changes:
+            changes = memory.changes
             memory.snapshots = await snapshots(runtime, seen.machine)
+            # What was done meanwhile is not in them: they are asked for once more.
+            memory.listed = changes
         self._tell_ends(record, memory)
         looked, memory.looked = memory.looked, asyncio.Event()
         looked.set()
@@ -108,7 +119,7 @@ class Machines:
             record.observed,
             memory.waiting,
             memory.failed,
-            memory.snapshots or (),
+            memory.snapshots,
         )
         return machine_pod_status(view, host_ips=self._parts.facts().ips, now=time.time(), ended=ended)
 
