@@ -25,6 +25,10 @@ CLEARED: dict[str, tuple[str, ...]] = {
 }
 """Fields of the original's wire that are derived: what a client sends there is dropped, and is not an unknown field."""
 
+_SCHEMA_PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
+HELD: dict[str, str] = {f"{_SCHEMA_PROPS}Or{other}": _SCHEMA_PROPS for other in ("Array", "Bool", "StringArray")}
+"""Types that are written as an object of another type, or as something simpler in its place."""
+
 FIELDS: dict[str, dict[str, str]] = {
     _META + "ObjectMeta": {"tenant": "string", "hashKey": "int64"},
     _META + "OwnerReference": {"hashKey": "int64"},

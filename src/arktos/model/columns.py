@@ -41,6 +41,8 @@ DEFAULT = Printer((NAME, AGE), lambda obj: [name_of(obj), age_of(obj)])
 
 def printer(kind: Kind) -> Printer:
     """How this kind is shown. The same printer serves every version of a resource."""
+    if kind.custom is not None:
+        return kind.custom.printer
     if kind.columns:
         return Printer((NAME, *kind.columns), _by_paths(kind.columns))
     return PRINTERS.get(kind.resource, DEFAULT)

@@ -20,6 +20,9 @@ _readers: dict[int, tuple[Mapping[str, str], tuple[tuple[str, _Paths, str], ...]
 def selectable(kind: Kind, obj: Obj) -> dict[str, str]:
     """The value of each selectable field of a kind, by label: booleans as `true` and `false`, numbers in decimal, what
     is missing as the zero of its type (`false`, `0`, empty). `obj` is in the kind's stored form."""
+    if kind.custom is not None:
+        fields = kind.custom.definition.header_fields
+        return {label: _value(obj, (tuple(path.split(".")),), "") for label, path in fields.items()}
     if not kind.selectable:
         return {}
     return {label: _value(obj, paths, zero) for label, paths, zero in _reader(kind)}

@@ -9,7 +9,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from arktos.model.custom.definition import CustomType
 
 Obj = dict[str, Any]
 """A decoded API object: what JSON decodes to."""
@@ -66,7 +69,8 @@ class Kind:
     indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever).
     `renewals` are the dotted paths whose change alone is a heartbeat, which is as lazy; `done` is the path of a flag
     that, once true, gives the object `done_ttl` seconds to live. `measured` kinds are never stored: the nodes are asked
-    when somebody reads them.
+    when somebody reads them. `custom` is what a CustomResourceDefinition says of a kind's objects; such
+    rows are made by `model.custom`, of one tenant each, and always name their `storage`.
     """
 
     group: str
@@ -95,6 +99,7 @@ class Kind:
     unconditional_update: bool = True
     measured: bool = False
     graceful: bool = False
+    custom: CustomType | None = field(default=None, repr=False, compare=False)
 
     @property
     def resource(self) -> str:

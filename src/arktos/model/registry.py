@@ -10,6 +10,7 @@ from arktos.model import (
     kinds_certificates,
     kinds_core,
     kinds_devices,
+    kinds_extension,
     kinds_flowcontrol,
     kinds_metrics,
     kinds_network,
@@ -27,6 +28,7 @@ _KINDS: tuple[Kind, ...] = (
     *kinds_access.ROWS,
     *kinds_metrics.ROWS,
     *kinds_certificates.ROWS,
+    *kinds_extension.ROWS,
     *kinds_flowcontrol.ROWS,
     *kinds_devices.ROWS,
 )
@@ -56,6 +58,8 @@ def by_resource(resource: str) -> Kind:
 
 def stored_as(kind: Kind) -> Kind:
     """The kind in which objects of this kind are stored: itself, unless its row names another."""
+    if kind.custom is not None:
+        return kind.custom.definition.stored
     return _by_resource[kind.resource]
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from arktos.model import additions, enums
+from arktos.model.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,7 @@ class Schema:
     `array` has `items` as the type of its elements; `any` is left alone (RawExtension, JSON, FieldsV1).
     Merge facts: `patch_merge_key` and `patch_strategies` serve strategic merge patch, `list_type`
     (atomic, set, map or ""), `list_map_keys` and `map_type` (atomic, granular or "") serve server-side apply.
+    `key_defaults` are what keys of list elements are when left out (None: as built-in types have it).
     `name` is the upstream type's name where the node is a named type, also of one that is no object (Time, Quantity).
     """
 
@@ -45,6 +47,7 @@ class Schema:
     map_type: str = ""
     patch_merge_key: str = ""
     patch_strategies: frozenset[str] = frozenset()
+    key_defaults: Mapping[str, Any] | None = None
 
 
 class _Node(msgspec.Struct, frozen=True, gc=False):
@@ -111,6 +114,11 @@ def named(type_name: str) -> Schema:
     for name, node in facts.p.items():
         properties[name] = _resolve(node, enums.values(type_name, name))
     return schema
+
+
+def of(kind: Kind) -> Schema:
+    """The schema of a kind's objects, built-in or defined by a CustomResourceDefinition."""
+    return named(kind.schema) if kind.custom is None else kind.custom.schema
 
 
 def _type(type_name: str) -> _Type:

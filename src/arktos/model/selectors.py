@@ -167,7 +167,7 @@ def from_labels(labels: Mapping[str, str] | None) -> Selector:
 
 def _stored_labels(kind: Kind) -> Mapping[str, str]:
     """For each field label of a kind, the label under which stored headers have its value."""
-    if not kind.storage:
+    if not kind.storage or kind.custom is not None:
         return dict(zip(kind.selectable, kind.selectable, strict=True))
     by_path = {path: label for label, path in registry.stored_as(kind).selectable.items()}
     return {label: by_path[path] for label, path in kind.selectable.items()}

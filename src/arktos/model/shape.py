@@ -96,11 +96,12 @@ def _element_namer(schema: Schema) -> Callable[[Any], str] | None:
     if not keys:
         return _set_element
     names = tuple(sorted(keys))
+    absent = KEY_DEFAULTS if schema.key_defaults is None else schema.key_defaults
 
     def name(item: Any) -> str:
         if not isinstance(item, dict):
             raise ValueError("associative list with keys may not have non-map elements")
-        found = [(key, item.get(key, KEY_DEFAULTS.get(key))) for key in names]
+        found = [(key, item.get(key, absent.get(key))) for key in names]
         found = [(key, value) for key, value in found if value is not None]
         if not found:
             raise ValueError(f"associative list with keys has an element that omits all key fields {list(keys)}")

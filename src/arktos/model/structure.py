@@ -38,6 +38,8 @@ class Structure(NamedTuple):
 
 def check(kind: Kind, obj: Obj) -> Structure:
     """Brings a document of a kind into shape, in place, and tells what was wrong with it."""
+    if kind.custom is not None:
+        return kind.custom.check(obj)
     return check_named(kind.schema, obj)
 
 
@@ -80,6 +82,8 @@ def _accept(schema: Schema) -> Accept:
             return _accept_date(dates.canonical_micro_time if schema.name == _MICRO_TIME else dates.canonical_time)
         case "string" if schema.format == "byte":
             return _is_base64
+        case "any" if schema.name in additions.HELD:
+            return _accept_held(schema)
     return _ACCEPT_PLAIN[schema.type]
 
 
@@ -105,6 +109,16 @@ def _accept_object(schema: Schema) -> Accept:
             scalars[name] = _SCALARS[field.type]
         else:
             nested[name] = _accept(field)
+    return accept
+
+
+def _accept_held(schema: Schema) -> Accept:
+    """An object of the type that is held, or what may stand in its place."""
+    name = additions.HELD[schema.name]
+
+    def accept(value: Any) -> bool:
+        return _accept_named(name)(value) if type(value) is dict else type(value) in (bool, list)
+
     return accept
 
 
@@ -237,6 +251,8 @@ class _Repair:
     def value(self, schema: Schema, value: Any, path: str, dotted: str, holder: str) -> Any:
         """The value as it shall stand; faults are collected."""
         match schema.type:
+            case "any" if schema.name in additions.HELD and type(value) is not bool and type(value) is not list:
+                self.value(named(additions.HELD[schema.name]), value, path, dotted, holder)
             case "any":
                 return value
             case "object" if type(value) is dict:

@@ -19,7 +19,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from arktos.model.defaults import autoscaling, core, devices, flowcontrol, pods, policy, rbac, storage, workloads
+from arktos.model.defaults import (
+    autoscaling,
+    core,
+    devices,
+    extension,
+    flowcontrol,
+    pods,
+    policy,
+    rbac,
+    storage,
+    workloads,
+)
 from arktos.model.kinds import Kind, Obj
 
 Defaulter = Callable[[Obj], None]
@@ -38,6 +49,7 @@ _TABLE: Mapping[tuple[str, str], Defaulter] = {
     ("", "Secret"): core.secret,
     ("", "Service"): core.service,
     ("", "Tenant"): core.tenant,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): extension.definition,
     ("apps", "DaemonSet"): workloads.daemon_set,
     ("apps", "Deployment"): workloads.deployment,
     ("apps", "ReplicaSet"): workloads.replica_set,
@@ -67,6 +79,9 @@ _BY_VERSION: Mapping[tuple[str, str, str], Defaulter] = {
 
 def apply(kind: Kind, obj: Obj) -> None:
     """Fill in what the author left out, in place. Idempotent. Kinds without defaults are left alone."""
+    if kind.custom is not None:
+        kind.custom.default(obj)
+        return
     defaulter = _TABLE.get((kind.group, kind.kind)) or _BY_VERSION.get((kind.group, kind.version, kind.kind))
     if defaulter is not None:
         defaulter(obj)

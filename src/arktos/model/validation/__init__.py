@@ -44,6 +44,7 @@ _TABLE: Mapping[tuple[str, str], str] = {
     ("", "Secret"): "config.SECRET",
     ("", "Service"): "services.SERVICE",
     ("", "Tenant"): "tenancy.TENANT",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "definitions.DEFINITION",
     ("apps", "ControllerRevision"): "workloads.CONTROLLER_REVISION",
     ("apps", "DaemonSet"): "workloads.DAEMON_SET",
     ("apps", "Deployment"): "workloads.DEPLOYMENT",
@@ -98,8 +99,10 @@ def rules_of(kind: Kind) -> Rules:
 
 def validate_create(kind: Kind, obj: Obj) -> list[FieldError]:
     """What is wrong with a new object, that has been defaulted and prepared; empty if nothing."""
-    rules = rules_of(kind)
     errs: Errors = metadata.validate_object_meta(kind, obj)
+    if kind.custom is not None:
+        return errs + kind.custom.validate(obj)
+    rules = rules_of(kind)
     errs += required_and_enums(kind, obj)
     if rules.always is not None:
         rules.always(errs, obj)
@@ -110,8 +113,10 @@ def validate_create(kind: Kind, obj: Obj) -> list[FieldError]:
 
 def validate_update(kind: Kind, obj: Obj, old: Obj, subresource: str = "") -> list[FieldError]:
     """What is wrong with a change of `old` to `obj`, through the object itself or a subresource of it."""
-    rules = rules_of(kind)
     errs: Errors = metadata.validate_object_meta_update(kind, obj, old)
+    if kind.custom is not None:
+        return errs + kind.custom.validate(obj, old)
+    rules = rules_of(kind)
     transition = rules.subresources.get(subresource)
     if transition is not None:
         transition(errs, obj, old)

@@ -1,0 +1,216 @@
+"""A CustomResourceDefinition at work: its served versions as rows of `model.kinds`, each with what its schema says.
+
+A `Definition` is made from one revision of a stored definition and never changes. What it costs grows with use: a
+version is compiled when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from arktos.model import structure
+from arktos.model.columns_cell import AGE, NAME, Printer
+from arktos.model.custom import names, printing, rules, typed, values
+from arktos.model.custom.schema import EMPTY, Node, apply_defaults, prune
+from arktos.model.kinds import Column, Kind, Obj, Scope, Subresource
+from arktos.model.rows import READ_WRITE, SCALE
+from arktos.model.schema import Schema
+from arktos.model.status import FieldError
+from arktos.model.structure import Structure
+
+_OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+_FINALIZED = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+Convert = Callable[[Obj, str], Obj]
+
+
+class Definition:
+    """`tenant` is whose definition it is (`system` for one that is shared), `revision` the one it was read at. Objects
+    written after `since` are stored as this definition has them; older ones are brought into shape when they are read.
+    """
+
+    def __init__(self, obj: Obj, revision: int, since: int = 0) -> None:
+        metadata, self.spec = obj["metadata"], obj["spec"]
+        self.name: str = metadata["name"]
+        self.uid: str = metadata.get("uid", "")
+        self.tenant: str = metadata.get("tenant", "")
+        self.revision = revision
+        self.since = since or revision
+        self.group: str = self.spec["group"]
+        self.status: Obj = obj.get("status") or {}
+        self.names: Obj = {**self.spec["names"], **(self.status.get("acceptedNames") or {})}
+        self.established = names.holds(self.status, names.ESTABLISHED)
+        self.terminating = "deletionTimestamp" in metadata or names.holds(self.status, names.TERMINATING)
+        self.shared = names.is_shared(metadata)
+        self.versions: Mapping[str, Obj] = {found["name"]: found for found in self.spec["versions"]}
+        self.storage: str = next((name for name, found in self.versions.items() if found.get("storage")), "")
+        self.conversion: Obj = self.spec.get("conversion") or {"strategy": "None"}
+        self._kinds: dict[str, Kind] = {}
+
+    @property
+    def resource(self) -> str:
+        """The group-resource, which is the definition's name."""
+        return self.name
+
+    @property
+    def by_webhook(self) -> bool:
+        """Whether a webhook converts objects between versions."""
+        return self.conversion.get("strategy") == "Webhook" and len(self.versions) > 1
+
+    @property
+    def scope(self) -> Scope:
+        """What Kubernetes calls cluster-scoped belongs to a tenant."""
+        return Scope.NAMESPACE if self.spec.get("scope") == "Namespaced" else Scope.TENANT
+
+    def served(self) -> list[str]:
+        """The served versions, the preferred one first (by Kubernetes' version priority)."""
+        found = (name for name, version in self.versions.items() if version.get("served"))
+        return sorted(found, key=names.version_priority)
+
+    def kind(self, version: str) -> Kind | None:
+        """The row of a served version, None if there is no such version."""
+        found = self.versions.get(version)
+        return self.row(version) if found is not None and found.get("served") else None
+
+    @property
+    def stored(self) -> Kind:
+        """The row of the version in which objects are stored."""
+        return self.row(self.storage)
+
+    def row(self, version: str) -> Kind:
+        """The row of a version, served or not. KeyError."""
+        known = self._kinds.get(version)
+        if known is None:
+            known = self._kinds[version] = self._row(CustomType(self, self.versions[version]))
+        return known
+
+    def _row(self, custom: CustomType) -> Kind:
+        named = self.names
+        return Kind(
+            self.group,
+            custom.version,
+            named["kind"],
+            named["plural"],
+            self.scope,
+            schema="",
+            singular=named.get("singular") or named["kind"].lower(),
+            short_names=tuple(named.get("shortNames") or ()),
+            categories=tuple(named.get("categories") or ()),
+            verbs=_FINALIZED,
+            subresources=custom.subresources,
+            selectable=custom.selectable,
+            storage=f"{self.group}/{self.storage}",
+            has_status="status" in custom.subresources,
+            has_generation=True,
+            unconditional_update=False,
+            custom=custom,
+        )
+
+    @cached_property
+    def header_fields(self) -> dict[str, str]:
+        """The paths of all selectable fields, by label, that stored headers hold: those of every version."""
+        found: dict[str, str] = {}
+        for version in self.versions:
+            found |= self.row(version).selectable
+        return found
+
+
+class CustomType:
+    """What one version of a definition says of its objects."""
+
+    def __init__(self, definition: Definition, raw: Obj) -> None:
+        self.definition = definition
+        self.raw = raw
+        self.version: str = raw["name"]
+        self.mark = (definition.tenant, definition.name, definition.uid, self.version, definition.since)
+        """Tells this version's objects, as read, from those of every other version and definition."""
+        subresources: Obj = raw.get("subresources") or {}
+        self.scale: Obj | None = subresources.get("scale")
+        self.subresources: dict[str, Subresource] = {}
+        if "status" in subresources:
+            self.subresources["status"] = Subresource("status", READ_WRITE)
+        if self.scale is not None:
+            self.subresources["scale"] = SCALE
+        fields = raw.get("selectableFields") or ()
+        self.selectable = {path.lstrip("."): path.lstrip(".") for path in (each["jsonPath"] for each in fields)}
+
+    @cached_property
+    def root(self) -> Node:
+        """The schema of an object as a whole."""
+        found = (self.raw.get("schema") or {}).get("openAPIV3Schema")
+        return Node(found) if found else EMPTY
+
+    @cached_property
+    def schema(self) -> Schema:
+        """The same as server-side apply needs it."""
+        return typed.of(self.root, whole=True)
+
+    @cached_property
+    def printer(self) -> Printer:
+        """How lists of it are shown."""
+        declared = self.raw.get("additionalPrinterColumns")
+        if not declared:
+            return Printer((NAME, *_AGE), printing.cells([printing.AGE]))
+        columns = tuple(
+            Column(
+                each["name"],
+                each["type"],
+                each.get("format", ""),
+                each.get("description")
+                or f"Custom resource definition column (in JSONPath): {each['jsonPath']}",
+                each.get("priority", 0),
+            )
+            for each in declared
+        )
+        return Printer((NAME, *columns), printing.cells([(each["jsonPath"], each["type"]) for each in declared]))
+
+    @cached_property
+    def rules(self) -> rules.Rules:
+        """The rules of `x-kubernetes-validations` in the schema."""
+        return rules.Rules(self.root)
+
+    @property
+    def keeps_unknown(self) -> bool:
+        """Whether nothing is pruned (`preserveUnknownFields` of definitions that were made with v1beta1)."""
+        return bool(self.definition.spec.get("preserveUnknownFields"))
+
+    def check(self, obj: Obj) -> Structure:
+        """As `structure.check`: metadata gets into shape, fields that the schema does not have go."""
+        meta = obj.get("metadata")
+        if meta is None:
+            meta = obj["metadata"] = {}
+        found = Structure([], [])
+        if not isinstance(meta, dict):
+            told = values.type_name(meta)
+            text = f"json: cannot unmarshal {told} into Go struct field .metadata of type v1.ObjectMeta"
+            found.type_errors.append(FieldError("metadata", "FieldValueTypeInvalid", text))
+            return found
+        inner = structure.check_named(_OBJECT_META, meta)
+        found.type_errors.extend(
+            FieldError(f"metadata.{error.field}", error.reason, error.message) for error in inner.type_errors
+        )
+        found.unknown.extend(f"metadata.{path}" for path in inner.unknown)
+        if not self.keeps_unknown:
+            found.unknown.extend(prune(self.root, obj))
+        return found
+
+    def default(self, obj: Obj) -> None:
+        """Fills in what the author left out, in place."""
+        apply_defaults(self.root, obj)
+
+    def shape_up(self, obj: Obj) -> None:
+        """Brings a stored object, maybe of an older schema, into the shape of this version, in place."""
+        if not self.keeps_unknown:
+            prune(self.root, obj)
+        apply_defaults(self.root, obj)
+
+    def validate(self, obj: Obj, old: Obj | None = None) -> list[FieldError]:
+        """What is wrong with an object, its metadata apart, in place of `old` (None: it is new)."""
+        errs = values.validate(self.root, obj, values.NEW if old is None else old)
+        if self.scale is not None:
+            errs += printing.scale_faults(self.scale, obj)
+        return errs or self.rules.check(obj, old)
+
+
+_AGE = (Column("Age", type="date", description=AGE.description),)
