@@ -7,8 +7,8 @@ ever beyond its limit. The quota's status is the ledger, written with the object
 
 A quota is in force as far as its `status.hard` goes. What its spec limits besides is being counted, by the controller
 `resourcequota`; until then charges gather in `status.used`, unlimited. The controller counts the namespace as of one
-revision of the quota, exactly, and says which (`model.quota.COUNTED_AT`); the server brings its total forward by what
-was charged since: so a count neither waits for writers nor overwrites them.
+revision, exactly, and says which (`model.quota.COUNTED_AT`); the server brings its total forward by what was charged
+since: so a count neither waits for writers nor overwrites them.
 
 A write in a namespace without quotas costs one look into a dict.
 """
@@ -116,29 +116,26 @@ class QuotaCharges:
             new["status"] = quotas.brought_forward(new.get("status") or {}, self._as_of(attempt, counted_at), old)
 
     def _as_of(self, attempt: Attempt, counted_at: str) -> Obj:
-        """The quota at the revision of a count."""
+        """The quota as it was at the revision of a count."""
         now = attempt.old or {}
         meta = now["metadata"]
-        name, before = meta["name"], None
-        if counted_at == meta.get("resourceVersion"):
-            return now
+        before: Obj | None = None
         if counted_at.isascii() and counted_at.isdecimal() and len(counted_at) < 20:
-            before = self._version(attempt, name, int(counted_at))
+            before = now if int(meta["resourceVersion"]) <= int(counted_at) else self._version(attempt, int(counted_at))
         if before is None or before["metadata"]["uid"] != meta["uid"] or before.get("spec") != now.get("spec"):
+            name = meta["name"]
             raise conflict(RESOURCE, name, f"it was counted as of {counted_at}, and is another since; count again")
         return before
 
-    def _version(self, attempt: Attempt, name: str, revision: int) -> Obj | None:
+    def _version(self, attempt: Attempt, revision: int) -> Obj | None:
         call = attempt.call
-        selector = selectors.parse("", f"metadata.name={name}", KIND)
+        selector = selectors.parse("", f"metadata.name={attempt.obj['metadata']['name']}", KIND)
         query = Query(RESOURCE, call.tenant, call.info.namespace, selector)
         try:
-            events = self._store.changes(query, revision - 1, limit=1)
+            records = self._store.list(query, revision=revision).records
         except (RevisionCompacted, RevisionAhead):
             return None
-        if not events or events[0].record.revision != revision or events[0].type == "DELETED":
-            return None
-        return decode(events[0].record)
+        return decode(records[0]) if records else None
 
     # -- which namespaces have quotas
 

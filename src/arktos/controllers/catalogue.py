@@ -9,6 +9,7 @@ CONTROLLERS: dict[str, str] = {
     "tenant": "arktos.controllers.tenant",
     "replicaset": "arktos.controllers.replicaset",
     "deployment": "arktos.controllers.deployment",
+    "daemonset": "arktos.controllers.daemonset",
     "namespace": "arktos.controllers.namespace",
     "garbagecollector": "arktos.controllers.garbagecollector",
     "nodelifecycle": "arktos.controllers.nodelifecycle",
@@ -18,6 +19,7 @@ CONTROLLERS: dict[str, str] = {
     "endpointslicemirroring": "arktos.controllers.endpointslice.mirroring",
     "endpoints": "arktos.controllers.endpoints",
     "nodeipam": "arktos.controllers.nodeipam",
+    "resourcequota": "arktos.controllers.resourcequota",
 }
 """Name -> the module whose `build(context)` makes its `Unit`."""
 

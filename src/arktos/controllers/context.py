@@ -16,6 +16,8 @@ from arktos.model.kinds import Kind, Scope
 FULL = frozenset(
     {
         "certificatesigningrequests.certificates.k8s.io",
+        "controllerrevisions.apps",
+        "daemonsets.apps",
         "deployments.apps",
         "endpoints",
         "endpointslices.discovery.k8s.io",
@@ -23,6 +25,7 @@ FULL = frozenset(
         "nodes",
         "pods",
         "replicasets.apps",
+        "resourcequotas",
         "services",
         "tenants",
     }

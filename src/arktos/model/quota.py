@@ -19,8 +19,8 @@ Amounts = dict[str, Quantity]
 
 CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 COUNTED_AT = "arktos.io/counted-at"
-"""The annotation of a status that was counted at the quota's revision that it names: the server brings such a status
-forward by what has been charged since. It is never stored."""
+"""The annotation of a status that was counted as of the revision that it names: the server brings such a status forward
+by what has been charged since. It is never stored."""
 
 _ONE = Quantity.of(1)
 _ZERO = quantity.ZERO
