@@ -186,8 +186,8 @@ class RuntimeClient:
         question = pb.PullImageRequest(image=pb.ImageSpec(image=f"file://{self.runtime.image}"))
         return (await self(cri.PULL_IMAGE, question)).image_ref
 
-    async def sandbox(self, name: str) -> str:
-        question = pb.RunPodSandboxRequest(config=self.sandbox_config(name))
+    async def sandbox(self, name: str, **more: Any) -> str:
+        question = pb.RunPodSandboxRequest(config=self.sandbox_config(name, **more))
         return (await self(cri.RUN_POD_SANDBOX, question)).pod_sandbox_id
 
     def container_config(self, name: str = "vm", memory: int = 192 << 20, **more: Any) -> pb.ContainerConfig:

@@ -73,8 +73,8 @@ def test_times_counts_and_codes() -> None:
     assert (started.starts, started.started_at, started.changed_at, started.finished_at) == (1, 10, 10, 0)
     reset = after(started, Event.RESET, 20)
     assert (reset.reboots, reset.changed_at) == (1, 10)
-    gone = after(reset, Event.PROCESS_GONE, 30, message="why", reason="OutOfMemory")
-    assert (gone.exit_code, gone.finished_at, gone.reason, gone.message) == (137, 30, "OutOfMemory", "why")
+    gone = after(reset, Event.PROCESS_GONE, 30, message="why", reason="OOMKilled")
+    assert (gone.exit_code, gone.finished_at, gone.reason, gone.message) == (137, 30, "OOMKilled", "why")
     again = after(gone, Event.STARTED, 40)
     assert (again.starts, again.finished_at, again.exit_code, again.message) == (2, 0, 0, "")
     assert after(again, Event.GUEST_SHUTDOWN, 50).exit_code == 0

@@ -204,7 +204,7 @@ async def test_killed_for_want_of_memory(runtime: RuntimeProcess, client: Runtim
         (group / "memory.limit_in_bytes").write_text(str(24 << 20))
         (group / "cgroup.procs").write_text(str(runtime.qemus()[machine]))
         crashed = await client.until_power(machine, vmpb.CRASHED, 120)
-        assert crashed.reason == "OutOfMemory", crashed
+        assert crashed.reason == "OOMKilled", crashed
     finally:
         runtime.close()
 

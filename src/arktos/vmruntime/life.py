@@ -15,7 +15,7 @@ from arktos.hostnet import tap
 from arktos.rpc.method import RpcError
 from arktos.vmruntime import disks, volumes
 from arktos.vmruntime.errors import Failed, NoSpace, WrongState
-from arktos.vmruntime.machine import Machine, close_all
+from arktos.vmruntime.machine import OOM_KILLED, OUT_OF_MEMORY, Machine, close_all
 from arktos.vmruntime.messages import container_config
 from arktos.vmruntime.monitor import Unreachable
 from arktos.vmruntime.power import ACTIVE, Event, Finding, Power, finding
@@ -253,7 +253,10 @@ class Life:
         elif found is Finding.GUEST_SHUTDOWN:
             await machine.guest_shut_down()
         elif found is Finding.GONE:
-            await machine.note(Event.PROCESS_GONE, message="QEMU ended while the runtime was away")
+            killed = await machine.was_oom_killed()
+            reason, message = (OOM_KILLED, OUT_OF_MEMORY) if killed else ("", "QEMU ended while the runtime was away")
+            await machine.note(Event.PROCESS_GONE, reason=reason, message=message)
+            await asyncio.to_thread(machine.cgroup.remove)
         elif found is Finding.SUSPENDED:
             await machine.note(Event.SUSPENDED)
         elif found is Finding.END:

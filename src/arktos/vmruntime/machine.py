@@ -19,6 +19,7 @@ from typing import Any
 
 from arktos.rpc.method import RpcError
 from arktos.vmruntime import processes
+from arktos.vmruntime.cgroup import Cgroup
 from arktos.vmruntime.console import Console
 from arktos.vmruntime.consolelog import LogFile
 from arktos.vmruntime.errors import CalledOff, Failed, WrongState
@@ -38,6 +39,9 @@ _DISK_RETRY = 15.0
 _ONE_RESET = 2.0
 """Seconds: firmware that finds itself started anew resets the machine once or twice more before it boots."""
 MEMORY_FILE = "memory"
+OOM_KILLED = "OOMKilled"
+"""The reason of a machine whose QEMU the kernel has ended, as containers have it."""
+OUT_OF_MEMORY = "the kernel killed QEMU: it used more than its guest's memory and its overhead, or the node ran out"
 
 _log = logs.get_logger(__name__)
 
@@ -55,13 +59,14 @@ class Host:
 class Machine:
     """Its methods are the steps that others compose, all to be called with `lock` held."""
 
-    def __init__(self, host: Host, record: MachineRecord, log_path: Path | None) -> None:
+    def __init__(self, host: Host, record: MachineRecord, log_path: Path | None, cgroup: Cgroup) -> None:
         self.host = host
         self.record = record
         self.folder = host.records.path(record.id)
         self.lock = asyncio.Lock()
         self.agent = GuestAgent(self.folder)
         self.agent_present = False
+        self.cgroup = cgroup
         self.log_file = LogFile(self.folder, log_path)
         self.console: Console | None = None
         self.process: Process | None = None
@@ -137,16 +142,20 @@ class Machine:
         self._started = processes.now()
         user = self.host.users.user(self.record.uid)
         try:
+            await asyncio.to_thread(self.cgroup.prepare, hardware.cpus, hardware.memory_mib)
             pid = await asyncio.to_thread(processes.start, command, self.folder, user, self.host.groups, kept)
         except OSError as error:
             raise Failed(f"QEMU cannot be started: {error}") from None
         self.process = Process(pid)
         try:
+            # Of what its guest is to have it has touched nothing yet.
+            await asyncio.to_thread(self.cgroup.take, pid)
             self.monitor = await self._reach(self.process)
         except BaseException:
             self.process.kill()
             await self.process.ended.wait()
             self.process = None
+            await asyncio.to_thread(self.cgroup.remove)
             raise
 
     async def _reach(self, process: Process) -> Monitor:
@@ -171,7 +180,8 @@ class Machine:
             self.monitor = await asyncio.wait_for(self._reach(process), _CONNECT_WITHIN)
             status = await self.monitor.status()
             self.agent_present = await _agent_present(self.monitor)
-        except (RpcError, Unreachable, TimeoutError) as error:
+            await asyncio.to_thread(self.cgroup.take, pid)
+        except (RpcError, Unreachable, TimeoutError, OSError) as error:
             _log.warning("machine_not_adopted", id=self.record.id, error=str(error))
             process.kill()
             await process.ended.wait()
@@ -217,6 +227,8 @@ class Machine:
         self.agent_present = False
         if monitor is not None:
             await monitor.close()
+        if self.process is None:
+            await asyncio.to_thread(self.cgroup.remove)
 
     async def _outlive(self, process: Process, talking: asyncio.Task[None]) -> None:
         await process.ended.wait()
@@ -229,10 +241,14 @@ class Machine:
             await self._forget_process()
 
     async def _cause(self, process: Process) -> tuple[str, str]:
-        if await asyncio.to_thread(processes.oom_killed, process.pid, self._started):
-            return "OutOfMemory", "the kernel killed QEMU for want of memory"
+        if await self.was_oom_killed() or await asyncio.to_thread(processes.oom_killed, process.pid, self._started):
+            return OOM_KILLED, OUT_OF_MEMORY
         said = await asyncio.to_thread(processes.words, self.folder)
         return "", f"QEMU ended: {said}" if said else "QEMU ended without having been told to"
+
+    async def was_oom_killed(self) -> bool:
+        """Whether the kernel has ended its process for want of memory, as its cgroup knows."""
+        return await asyncio.to_thread(self.cgroup.oom_kills) > 0
 
     # What QEMU and the guest do by themselves
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from arktos.rpc.protos import cri_pb2 as pb
-from arktos.vmruntime import cloudinit, disks, isofiles, processes, resources, stats, volumes
+from arktos.vmruntime import cgroup, cloudinit, disks, isofiles, processes, resources, stats, volumes
+from arktos.vmruntime.cgroup import Cgroup
 from arktos.vmruntime.changes import Changes
 from arktos.vmruntime.errors import AlreadyExists, Invalid, NotFound
 from arktos.vmruntime.life import Life
@@ -48,6 +49,7 @@ class Machines:
         self._users = users
         self._host = Host(records, users, groups, self.changes.tell)
         self._by_id: dict[str, Machine] = {}
+        self._trees = cgroup.mounted(Path("/proc/self/mountinfo").read_text())
 
     @property
     def folder(self) -> Path:
@@ -143,7 +145,8 @@ class Machines:
         return Path(folder, config.log_path) if folder and config.log_path else None
 
     def _made(self, record: MachineRecord) -> Machine:
-        return Machine(self._host, record, self.log_path(record))
+        parent = sandbox_config(self._sandboxes.get(record.sandbox_id)).linux.cgroup_parent
+        return Machine(self._host, record, self.log_path(record), Cgroup(self._trees, parent, record.id))
 
     async def remove(self, id: str) -> None:
         """Ends it if need be, and its disk, snapshots and kept memory with it. Idempotent."""

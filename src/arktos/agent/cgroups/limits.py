@@ -24,7 +24,11 @@ class Limits:
 
 
 def pod_limits(pod: Obj, processes: int = 0) -> Limits:
-    """The bounds of a pod: CPU time and memory only where every container has such a limit, or the pod itself."""
+    """The bounds of a pod: CPU time and memory only where every container has such a limit, or the pod itself. Those of
+    a virtual machine its runtime sets in the cgroup below, by the hardware that it has."""
+    if workload.is_vm(pod):
+        wanted = workload.requests(pod).get("cpu")
+        return Limits(shares(wanted.milli if wanted is not None else 0), processes=processes)
     if pod_class(pod) == BEST_EFFORT:
         return Limits(shares(0), processes=processes)
     requests, limits = workload.requests(pod), workload.limits(pod)

@@ -55,6 +55,8 @@ class StatsService:
         config = container_config(machine.record)
         pid = machine.process.pid if machine.process is not None else 0
         usage = await asyncio.to_thread(stats.of_process, pid) if pid else stats.Usage()
+        group = await asyncio.to_thread(machine.cgroup.usage) if pid else None
+        cpu = group.cpu if group is not None else usage.cpu
         used, files = await asyncio.to_thread(stats.occupied, machine.folder)
         now = time.time_ns()
         return pb.ContainerStats(
@@ -63,13 +65,13 @@ class StatsService:
             ),
             cpu=pb.CpuUsage(
                 timestamp=now,
-                usage_core_nano_seconds=_count(usage.cpu),
-                usage_nano_cores=_count(self._rate(machine.record.id, usage.cpu, now)),
+                usage_core_nano_seconds=_count(cpu),
+                usage_nano_cores=_count(self._rate(machine.record.id, cpu, now)),
             ),
             memory=pb.MemoryUsage(
                 timestamp=now,
-                working_set_bytes=_count(usage.memory),
-                usage_bytes=_count(usage.memory),
+                working_set_bytes=_count(group.working_set if group is not None else usage.memory),
+                usage_bytes=_count(group.memory if group is not None else usage.memory),
                 rss_bytes=_count(usage.memory),
                 page_faults=_count(usage.page_faults),
                 major_page_faults=_count(usage.major_page_faults),
