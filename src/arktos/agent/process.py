@@ -24,6 +24,7 @@ from arktos.agent.images.pulling import Images
 from arktos.agent.metrics import Metrics
 from arktos.agent.node.agent import NodeAgent
 from arktos.agent.node.options import NodeOptions
+from arktos.agent.node.relief import Relief
 from arktos.agent.pods.admission import Admission
 from arktos.agent.pods.containers import Containers
 from arktos.agent.pods.parts import Parts
@@ -173,6 +174,7 @@ class Agent:
             lambda: self.service.synced,
             lambda milli_cpu, memory: cgroups.set_up(milli_cpu=milli_cpu, memory=memory),
             self.ledger,
+            Relief(options.node.data_dir / "put-by", self.pods, cgroups.occupied, self.volumes.empty),
         )
         self.streaming = self._streaming()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -90,7 +91,7 @@ async def test_usage_is_counted_and_processes_go_with_the_pod(real: tuple[Cgroup
     for tree in {HOST.v2} if HOST.v2 else set(HOST.v1.values()):
         if (tree / root / "kubepods" / "burstable" / "podu-2").is_dir():
             (tree / root / group).mkdir()
-    process = subprocess.Popen(  # noqa: ASYNC220
+    process = subprocess.Popen(
         [sys.executable, "-c", WORK], stdout=subprocess.PIPE, preexec_fn=lambda: enter(root, group)
     )
     assert process.stdout is not None and process.stdout.readline()
@@ -108,6 +109,25 @@ async def test_usage_is_counted_and_processes_go_with_the_pod(real: tuple[Cgroup
 
 
 @needs_cgroups
+async def test_who_still_has_processes(real: tuple[Cgroups, str]) -> None:
+    cgroups, _ = real
+    await cgroups.create(described("u1"))
+    assert not await cgroups.occupied("u1", ["c1"])
+    for folder in cgroups._folders("u1"):
+        (folder / "c1").mkdir()
+    child = await asyncio.create_subprocess_exec("sleep", "1000")
+    try:
+        for folder in cgroups._folders("u1"):
+            (folder / "c1" / "cgroup.procs").write_text(str(child.pid))
+        assert await cgroups.occupied("u1", ["c0", "c1"])
+        assert not await cgroups.occupied("u1", ["c0"])
+    finally:
+        child.kill()
+        await child.wait()
+    assert not await cgroups.occupied("u1", ["c0", "c1"])
+    await cgroups.remove("u1")
+
+
 async def test_what_another_made_in_a_single_tree_goes_too(real: tuple[Cgroups, str]) -> None:
     """A runtime makes the pod's cgroup in every tree of version 1; a restart of ours must find it by any of them."""
     groups, root = real

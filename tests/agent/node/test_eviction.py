@@ -29,6 +29,7 @@ class World:
         self.free = {MEMORY: 500 * MIB, NODEFS: 500 * MIB}
         self.used: dict[str, tuple[int, int]] = {}
         self.evicted: list[tuple[str, str, str]] = []
+        self.graces: list[float | None] = []
         self.reclaimed = 0
         self.in_images = 0
         self.changes = 0
@@ -63,8 +64,9 @@ class World:
             found[uid] = PodReading(PodRef(uid, "acme", "default", uid), 1.0, {"c": container}, volumes=volumes)
         return Sample(1.0, NodeReading(0.0, Cpu(1.0, 1), Memory(1.0, 1)), found, (), disks)
 
-    async def evict(self, uid: str, reason: str, message: str) -> None:
+    async def evict(self, uid: str, reason: str, message: str, grace: float | None) -> None:
         self.evicted.append((uid, reason, message))
+        self.graces.append(grace)
         record = self.pods.get(uid)
         assert record is not None
         record.terminating = record.finished = True
@@ -107,6 +109,7 @@ async def test_one_pod_at_a_time_until_the_minimum_is_back(world: World) -> None
     # 130 Mi are free: above the threshold, but the minimum of 50 Mi beyond it is not back.
     assert await world.evictions.look() is True
     assert [each[0] for each in world.evicted] == ["large", "small"]
+    assert world.graces == [1.0, 1.0]
     assert await world.evictions.look() is False
     assert world.evictions.conditions == {"MemoryPressure"}
 

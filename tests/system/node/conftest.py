@@ -116,18 +116,22 @@ def end(system: Any) -> None:
 
 
 @contextmanager
-def node(make: Callable[..., Any], folder: Path, *, local_images: bool = True) -> Iterator[Any]:
-    """A machine with everything on it: `arktos up`, as a newcomer does."""
+def node(make: Callable[..., Any], folder: Path, *more: str, local_images: bool = True, disk: int = 0) -> Iterator[Any]:
+    """A machine with everything on it: `arktos up`, as a newcomer does, with `more` options. With `disk`, all that
+    belongs to its pods is on a disk of so many MiB."""
     folder.mkdir(parents=True, exist_ok=True)
     home = folder / "home"
     home.mkdir()
     with lan(2) as (here, outside), served(here) as images:
         system = make(Settings(str(folder / "data"), port=PORT), home, within=here.within)
         system.here, system.outside, system.images = here, outside, images
+        if disk:
+            place = system.settings.layout.node
+            place.mkdir(parents=True)
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={disk}M,mode=755", "arktos-test", place], check=True)
         try:
-            system.arktos(
-                "up", "--node", "--node-name=n1", f"--port={PORT}", *options(images, local_images=local_images)
-            )
+            chosen = options(images, local_images=local_images)
+            system.arktos("up", "--node", "--node-name=n1", f"--port={PORT}", *chosen, *more)
             system.settings = Settings.load(system.settings.layout)
             yield system
         finally:
@@ -139,7 +143,7 @@ def node(make: Callable[..., Any], folder: Path, *, local_images: bool = True) -
 @pytest.fixture(scope="session")
 def node_parts() -> Any:
     """What nodes are made of, for tests that put them together in ways of their own."""
-    return SimpleNamespace(lan=lan, served=served, options=options, end=end)
+    return SimpleNamespace(lan=lan, served=served, options=options, end=end, node=node)
 
 
 @pytest.fixture(scope="session")

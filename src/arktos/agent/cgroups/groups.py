@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from arktos.agent.cgroups import files, placing
@@ -81,6 +82,11 @@ class Cgroups:
         """Kills what runs in any pod's cgroup, and removes all that there is. Idempotent."""
         await asyncio.to_thread(self._dissolve)
 
+    async def occupied(self, uid: str, inner: Collection[str]) -> bool:
+        """Whether processes are in one of these cgroups within a pod's, which runtimes name by their containers. True
+        where there are no cgroups: nobody knows then."""
+        return await asyncio.to_thread(self._occupied, uid, inner)
+
     async def uids(self) -> list[str]:
         """The pods that have a cgroup in some tree, known or not."""
         return await asyncio.to_thread(self._uids)
@@ -150,6 +156,11 @@ class Cgroups:
                 for folder in self._hierarchy.folders(group):
                     _removed(folder)
 
+    def _occupied(self, uid: str, inner: Collection[str]) -> bool:
+        if self._hierarchy is None:
+            return True
+        return any(_has_processes(folder / name) for folder in self._folders(uid) for name in inner)
+
     def _uids(self) -> list[str]:
         found: set[str] = set()
         if self._hierarchy is not None:
@@ -186,6 +197,16 @@ def _removed(folder: Path) -> bool:
             if error.errno != errno.EBUSY:
                 raise
     return not folder.is_dir()
+
+
+def _has_processes(folder: Path) -> bool:
+    for where, _, _ in os.walk(folder):
+        try:
+            if (Path(where) / "cgroup.procs").read_text():
+                return True
+        except FileNotFoundError:
+            continue
+    return False
 
 
 def _kill_all(folder: Path) -> None:

@@ -14,6 +14,7 @@ from arktos.agent.node.heartbeat import Heartbeat
 from arktos.agent.node.image_gc import ImageCollector
 from arktos.agent.node.options import NodeOptions
 from arktos.agent.node.registration import NODES, Registration, keep_reporting
+from arktos.agent.node.relief import Relief
 from arktos.agent.node.runtime_watch import RuntimeWatch
 from arktos.agent.node.stats import Stats
 from arktos.agent.node.stats.collect import Collector
@@ -30,11 +31,11 @@ _BOUND_AGAIN = 60.0
 class NodeAgent:
     """Registers the node and keeps its status, Lease, disk and memory in order; `await run()`.
 
-    `evict(uid, reason, message)` ends a pod for good. `bound(milli_cpu, memory)` bounds all pods together by what the
-    node has for them; it may raise OSError. `ledger` is told which images are gone. `synced` says whether `pods` holds
-    all pods that are bound to this node: before that, nothing is removed that might be a pod's. Public: `stats` for the
-    streaming endpoint, `node` (the node object as of now), `pressures` (pressure conditions that hold), `unready`, and
-    `wake`, which has the status looked at now.
+    `evict(uid, reason, message, grace)` ends a pod for good. `bound(milli_cpu, memory)` bounds all pods together by
+    what the node has for them; it may raise OSError. `ledger` is told which images are gone. `synced` says whether
+    `pods` holds all pods that are bound to this node: before that, nothing is removed that might be a pod's. Public:
+    `stats` for the streaming endpoint, `node` (the node object as of now), `pressures` (pressure conditions that
+    hold), `unready`, and `wake`, which has the status looked at now.
 
     Raises OSError, on `run`, where the machine's own files cannot be read.
     """
@@ -50,6 +51,7 @@ class NodeAgent:
         synced: Callable[[], bool],
         bound: Callable[[int, int], Awaitable[None]] | None = None,
         ledger: Ledger | None = None,
+        relief: Relief | None = None,
     ) -> None:
         self._options = options
         self._client = client
@@ -73,6 +75,7 @@ class NodeAgent:
             recorder,
             self._reference,
             self.wake,
+            relief,
         )
 
     @property

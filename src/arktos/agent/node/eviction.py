@@ -10,6 +10,7 @@ from arktos.agent.node import host
 from arktos.agent.node.local_storage import is_limited, violation
 from arktos.agent.node.machine import filesystem
 from arktos.agent.node.ranking import EVENT_REASON, REASON, Candidate, is_critical, message, most_urgent, ranked
+from arktos.agent.node.relief import Relief
 from arktos.agent.node.stats import Stats
 from arktos.agent.node.thresholds import (
     IMAGEFS,
@@ -32,8 +33,9 @@ from arktos.client import Recorder
 from arktos.model.kinds import Obj
 from arktos.wire import logs
 
-Evict = Callable[[str, str, str], Awaitable[None]]
-"""Ends a pod for good: uid, reason (of its status), message. Returns at the latest when it has been told to end."""
+Evict = Callable[[str, str, str, float | None], Awaitable[None]]
+"""Ends a pod for good: uid, reason (of its status), message, seconds of grace (None for the pod's own). Returns at the
+latest when it has been told to end."""
 
 Reclaim = Callable[[], Awaitable[int]]
 """Frees what images take up that nobody uses; says how many bytes."""
@@ -41,6 +43,8 @@ Reclaim = Callable[[], Awaitable[int]]
 _DISK = frozenset({NODEFS, NODEFS_INODES, IMAGEFS, IMAGEFS_INODES})
 _CLEANUP = 30.0
 """Seconds that an evicted pod is waited for before another is chosen."""
+_AT_ONCE = 1.0
+"""The grace of a pod that goes because of a hard threshold, or a limit of its own; kubelet's."""
 
 _log = logs.get_logger(__name__)
 
@@ -68,7 +72,8 @@ class Evictions:
     """Looks every few seconds, and evicts one pod at a time while a threshold is met.
 
     `observe` gives observations (blocking; called in a thread). `changed` is called when a pressure condition came or
-    went; `conditions` are those that hold. `node` is a reference to the node object for events.
+    went; `conditions` are those that hold. `node` is a reference to the node object for events. `relief` is for a disk
+    on which nothing can be written any more.
     """
 
     def __init__(
@@ -82,6 +87,7 @@ class Evictions:
         recorder: Recorder,
         node: Callable[[], Obj],
         changed: Callable[[], None] = lambda: None,
+        relief: Relief | None = None,
     ) -> None:
         self._options = options
         self._pods = pods
@@ -92,6 +98,7 @@ class Evictions:
         self._recorder = recorder
         self._node = node
         self._changed = changed
+        self._relief = relief
         self._pressure = Pressure()
         self.conditions: frozenset[str] = frozenset()
 
@@ -112,6 +119,8 @@ class Evictions:
         if await self._limits():
             return True
         threshold = most_urgent(self._pressure.met)
+        if self._relief is not None and not any(each.signal in _DISK for each in self._pressure.met):
+            await self._relief.put_by()
         if threshold is None:
             return False
         resource = RESOURCES[threshold.signal]
@@ -119,6 +128,8 @@ class Evictions:
             "eviction_threshold_met", signal=threshold.signal, available=observations[threshold.signal].available
         )
         self._recorder.event(self._node(), "Warning", "EvictionThresholdMet", f"Attempting to reclaim {resource}")
+        if threshold.signal in _DISK:
+            await self._relieve()
         if threshold.signal in _DISK and await self._reclaim():
             observations = await asyncio.to_thread(self._observe)
             if not is_met(threshold, observations, with_reclaim=True):
@@ -147,7 +158,7 @@ class Evictions:
             reading = now.pods.get(record.uid)
             text = violation(record.pod, reading) if reading is not None else ""
             if text and not is_critical(record.pod):
-                await self._remove(record, text)
+                await self._remove(record, text, _AT_ONCE)
                 evicted = True
         return evicted
 
@@ -159,7 +170,7 @@ class Evictions:
             if is_critical(candidate.pod):
                 continue
             text = message(threshold, observations[threshold.signal], candidate)
-            await self._remove(active[candidate.uid], text)
+            await self._remove(active[candidate.uid], text, None if threshold.grace else _AT_ONCE)
             return True
         _log.warning("no_pod_to_evict", signal=threshold.signal)
         return False
@@ -167,12 +178,18 @@ class Evictions:
     def _active(self) -> Mapping[str, PodRecord]:
         return {record.uid: record for record in self._pods if not record.terminating and not record.finished}
 
-    async def _remove(self, record: PodRecord, text: str) -> None:
+    async def _relieve(self) -> None:
+        if self._relief is not None:
+            await self._relief.give()
+
+    async def _remove(self, record: PodRecord, text: str, grace: float | None) -> None:
         _log.warning("pod_evicted", tenant=record.tenant, namespace=record.namespace, pod=record.name, reason=text)
         self._recorder.event(record.pod, "Warning", EVENT_REASON, text)
-        await self._evict(record.uid, REASON, text)
+        await self._evict(record.uid, REASON, text, grace)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _CLEANUP
-        while record.uid in self._pods and not record.finished and loop.time() < deadline:  # noqa: ASYNC110
+        while record.uid in self._pods and not record.finished and loop.time() < deadline:
             # The table has no bell, and this is rare.
             await asyncio.sleep(0.5)
+            if any(each.signal in _DISK for each in self._pressure.met):
+                await self._relieve()

@@ -64,11 +64,12 @@ class PodService:
         if worker is not None:
             worker.wake()
 
-    async def evict(self, uid: str, reason: str, message: str) -> None:
-        """Ends a pod by the node's decision: it becomes Failed, for this reason. Returns at once."""
+    async def evict(self, uid: str, reason: str, message: str, grace: float | None = None) -> None:
+        """Ends a pod by the node's decision: it becomes Failed, for this reason, within its own grace period or
+        `grace` seconds. Returns at once."""
         worker = self._workers.get(uid)
         if worker is not None:
-            worker.end(Ended("Failed", reason, message, disruption="TerminationByKubelet"))
+            worker.end(Ended("Failed", reason, message, disruption="TerminationByKubelet"), grace)
 
     # the life of the service
 

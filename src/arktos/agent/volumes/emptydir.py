@@ -53,6 +53,16 @@ def in_memory(path: Path) -> None:
         mounting.tmpfs(str(path), "mode=0755", mounting.MS_NOSUID | mounting.MS_NODEV)
 
 
+def empty(folder: Path) -> None:
+    """Deletes what is in all volumes of a folder; what is mounted there stays. OSError."""
+    for volume in folder.iterdir() if folder.is_dir() else ():
+        if volume.is_symlink() or not volume.is_dir() or mounting.is_mount_point(volume):
+            continue
+        mounting.unmount_below(volume)
+        for inner in list(volume.iterdir()):
+            remove_tree(inner)
+
+
 def _on_disk(path: Path, group: int | None) -> None:
     if path.is_dir():
         return

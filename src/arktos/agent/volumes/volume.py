@@ -51,7 +51,11 @@ class PodDirectory:
 
     def volume(self, plugin: str, name: str) -> Path:
         """The content of a volume. ValueError for a name that is no single file name."""
-        return self.path / "volumes" / f"kubernetes.io~{plugin}" / checked_segment(name)
+        return self.plugin(plugin) / checked_segment(name)
+
+    def plugin(self, plugin: str) -> Path:
+        """Where the volumes of a plugin are."""
+        return self.path / "volumes" / f"kubernetes.io~{plugin}"
 
     def subpath(self, volume: str, container: str, position: int) -> Path:
         """What the mount at this position of a container's list shows of a volume."""

@@ -115,6 +115,10 @@ class Volumes:
         self._stale.discard(uid)
         self._tokens.forget(uid)
 
+    async def empty(self, uid: str) -> None:
+        """Deletes what is in a pod's emptyDirs on disk, for one of which nothing runs and nothing will. OSError."""
+        await asyncio.to_thread(emptydir.empty, PodDirectory(self._root, uid).plugin("empty-dir"))
+
     async def mounts(
         self, pod: Obj, container: Obj, volumes: Mapping[str, MountedVolume], ips: Sequence[str] = ()
     ) -> list[pb.Mount]:
