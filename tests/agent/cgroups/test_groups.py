@@ -91,7 +91,7 @@ async def test_usage_is_counted_and_processes_go_with_the_pod(real: tuple[Cgroup
     for tree in {HOST.v2} if HOST.v2 else set(HOST.v1.values()):
         if (tree / root / "kubepods" / "burstable" / "podu-2").is_dir():
             (tree / root / group).mkdir()
-    process = subprocess.Popen(
+    process = subprocess.Popen(  # noqa: ASYNC220
         [sys.executable, "-c", WORK], stdout=subprocess.PIPE, preexec_fn=lambda: enter(root, group)
     )
     assert process.stdout is not None and process.stdout.readline()
