@@ -34,9 +34,11 @@ def push_broken(registry: Registry) -> None:
 
 
 def serve_broken(files: FileServer, disk: bytes) -> None:
-    """Files below FOLDER, made from `disk`, the content of a bootable one: short.qcow2 is sent in part, text.qcow2
-    is no disk, backed.qcow2 has a backing file, slow.qcow2 takes for ever."""
+    """Files below FOLDER, made from `disk`, the content of a bootable one: short.qcow2 is sent in part, cut.qcow2 has
+    lost its end, which nothing about its transfer tells, text.qcow2 is no disk, backed.qcow2 has a backing file,
+    slow.qcow2 takes for ever."""
     files.serve(f"{FOLDER}/short.qcow2", disk, truncate_at=len(disk) // 2, ranges=False)
+    files.serve(f"{FOLDER}/cut.qcow2", disk[: len(disk) * 2 // 3])
     files.serve(f"{FOLDER}/text.qcow2", b"<html>Not here</html>\n" * 5000)
     files.serve(f"{FOLDER}/backed.qcow2", _backed(disk))
     files.serve(f"{FOLDER}/slow.qcow2", disk, pause=_SLOW)

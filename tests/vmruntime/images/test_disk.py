@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -85,4 +86,19 @@ def test_cut_short(tmp_path: Path) -> None:
     with path.open("r+b") as file:
         file.truncate(2048)
     with pytest.raises(Unfit, match="cut short"):
+        inspect(path, POLICY)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_cut_short_within_its_data(tmp_path: Path, packed: bool) -> None:
+    """The header and the tables are whole; what they refer to is not."""
+    disk = tmp_path / "disk.raw"
+    disk.write_bytes(RAW + os.urandom(1 << 20))
+    path = tmp_path / "disk.qcow2"
+    options = ["-c"] if packed else []
+    subprocess.run(["qemu-img", "convert", "-q", *options, "-f", "raw", "-O", "qcow2", disk, path], check=True)
+    whole = path.stat().st_size
+    assert inspect(path, POLICY).format == "qcow2"
+    os.truncate(path, whole - (300 << 10))
+    with pytest.raises(Unfit, match=r"cut short or corrupt: qemu-img check finds \d+ errors"):
         inspect(path, POLICY)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from arktos.vmruntime.images.faults import Unfit
@@ -88,6 +88,7 @@ def test_insecure_registries_are_spoken_to_in_the_clear() -> None:
 
 
 @given(st.text(max_size=200))
+@example("[")
 def test_any_text_is_a_source_or_refused(text: str) -> None:
     try:
         source = parse(text, USUAL)

@@ -1,7 +1,9 @@
 """What a downloaded file is: a qcow2 or raw disk that stands alone, or nothing for us.
 
 First our own look at the header, which decides; then `qemu-img info`, as a user without rights and under limits, which
-must agree. A format is never guessed where a machine starts: what is found here is what QEMU is told.
+must agree; then `qemu-img check`, which finds what the header promises and the file does not hold.
+
+A format is never guessed where a machine starts: what is found here is what QEMU is told.
 """
 
 from __future__ import annotations
@@ -47,6 +49,8 @@ _VDI_AT, _VDI = 0x40, b"\x7f\x10\xda\xbe"
 _ISO_AT, _ISO = 0x8001, b"CD001"
 _SECTOR = 512
 _WITHIN = 30
+_SOUND, _CORRUPTIONS, _LEAKS = 0, 2, 3
+"""Exit codes of `qemu-img check`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,28 +137,56 @@ def _confirm(path: Path, found: Disk, user: str) -> None:
     details = (info.get("format-specific") or {}).get("data") or {}
     if details.get("data-file") or details.get("corrupt") or details.get("encrypt"):
         raise Unfit("the image does not stand alone, or is corrupt")
+    if not info.get("dirty-flag"):
+        _check_clusters(path, user)
+
+
+def _check_clusters(path: Path, user: str) -> None:
+    """Every cluster that the image refers to must be in the file, but for the last one's end. One that was not closed
+    in good order is not looked at: its reference counts, which only writers need, are wrong."""
+    done = _qemu_img(path, user, "check")
+    if done.returncode in (_CORRUPTIONS, _SOUND, _LEAKS):
+        errors = int(json.loads(done.stdout).get("corruptions", 0))
+        if errors:
+            raise Unfit(f"the image is cut short or corrupt: qemu-img check finds {errors} errors in it")
+    else:
+        raise Unfit(f"qemu-img cannot check the image: exit code {done.returncode}")
 
 
 def _qemu_img_info(path: Path, user: str) -> dict[str, Any]:
-    """Through a descriptor: whoever looks need not be able to reach the folder."""
-    identity: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        entry = pwd.getpwnam(user)
-        identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
-    limits = ("prlimit", "--as=2147483648", "--cpu=20", "--nofile=64", "--fsize=0", "--core=0")
-    command = [*limits, "qemu-img", "info", "-U", "-f", "qcow2", "--output=json", "/dev/stdin"]
-    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
-    try:
-        with path.open("rb") as image:
-            done = subprocess.run(
-                command, stdin=image, capture_output=True, timeout=_WITHIN, check=False, env=environment, **identity
-            )
-    except FileNotFoundError as error:
-        raise RpcError("FAILED_PRECONDITION", f"{error.filename} is not installed on this node") from None
-    except subprocess.TimeoutExpired:
-        raise Unfit(f"qemu-img cannot make sense of the image within {_WITHIN} s") from None
+    done = _qemu_img(path, user, "info", "-U", stderr=subprocess.PIPE)
     if done.returncode != 0:
         said = " ".join(done.stderr.decode(errors="replace").split())[-300:]
         raise Unfit(f"qemu-img refuses the image: {said or f'exit code {done.returncode}'}")
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def _qemu_img(
+    path: Path, user: str, *command: str, stderr: int = subprocess.DEVNULL
+) -> subprocess.CompletedProcess[bytes]:
+    """Through a descriptor: whoever looks need not be able to reach the folder. What it complains of can be as long as
+    an image's maker likes: only few commands' words are taken."""
+    identity: dict[str, Any] = {}
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(user)
+        identity = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
+    limits = ("prlimit", "--as=2147483648", "--cpu=20", "--nofile=64", "--fsize=0", "--core=0")
+    words = [*limits, "qemu-img", *command, "-f", "qcow2", "--output=json", "/dev/stdin"]
+    environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LC_ALL": "C"}
+    try:
+        with path.open("rb") as image:
+            return subprocess.run(
+                words,
+                stdin=image,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                timeout=_WITHIN,
+                check=False,
+                env=environment,
+                **identity,
+            )
+    except FileNotFoundError as error:
+        raise RpcError("FAILED_PRECONDITION", f"{error.filename} is not installed on this node") from None
+    except subprocess.TimeoutExpired:
+        raise Unfit(f"qemu-img cannot make sense of the image within {_WITHIN} s") from None

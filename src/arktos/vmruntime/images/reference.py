@@ -113,7 +113,10 @@ def _checksum(rest: str) -> tuple[str, str]:
     """A URL without its scheme, freed of the checksum that it states."""
     if pinned := _PINNED.search(rest):
         return rest[: pinned.start()], _hex(pinned[1])
-    url = urlsplit("//" + rest)
+    try:
+        url = urlsplit("//" + rest)
+    except ValueError as error:
+        raise Unfit(f"{rest!r} is no address of an image: {error}") from None
     stated = dict(parse_qsl(url.fragment)).get("sha256", "")
     query = url.query
     if "checksum=" in query:
