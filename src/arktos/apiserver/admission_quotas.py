@@ -16,19 +16,43 @@ A write in a namespace without quotas costs one look into a dict.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from arktos.apiserver.admission import Attempt, Effects
-from arktos.apiserver.durability import put_of
-from arktos.apiserver.encoding import decode
+from arktos.apiserver.encoding import decode, encode
 from arktos.model import quota as quotas
 from arktos.model import registry, selectors
 from arktos.model.kinds import Obj
-from arktos.model.quota import COUNTED_AT, Amounts, Quota
+from arktos.model.quota import COUNTED_AT, Quota
 from arktos.model.status import conflict, forbidden
-from arktos.store.records import AtRevision, Key, Query, Record, RevisionAhead, RevisionCompacted, Store, WatchEvent
+from arktos.store.records import (
+    SLOT,
+    AtRevision,
+    Key,
+    Put,
+    Query,
+    Record,
+    RevisionAhead,
+    RevisionCompacted,
+    Store,
+    WatchEvent,
+)
 
 RESOURCE = "resourcequotas"
 KIND = registry.by_resource(RESOURCE)
+
+
+class _Ledger(NamedTuple):
+    """A version of a quota. `tail` is its encoded form behind the revision, which tells it from others."""
+
+    tail: bytes
+    quota: Quota
+    obj: Obj
+
+
+def _after_slot(body: bytes) -> bytes:
+    return body[body.index(b'"', body.index(SLOT) + len(SLOT)) :]
 
 
 class QuotaCharges:
@@ -37,7 +61,7 @@ class QuotaCharges:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._names: dict[tuple[str, str], set[str]] = {}
-        self._parsed: dict[Key, tuple[int, Quota]] = {}
+        self._ledgers: dict[Key, _Ledger] = {}
         query = Query(RESOURCE, None)
         for record in store.list(query).records:
             self._note(record.key)
@@ -70,7 +94,8 @@ class QuotaCharges:
             if self._store.get(at) is None:
                 self._forget(at)
             return
-        quota = self._quota(record)
+        ledger = self._ledger(record)
+        quota = ledger.quota
         added = quotas.change(quota, key.resource, old, new)
         if new is not None:
             why = quotas.refusal(quota, added)
@@ -79,23 +104,21 @@ class QuotaCharges:
             if why:
                 raise forbidden(key.resource, key.name, why)
         if added:
-            self._write(record, quota, added, effects)
+            used = quotas.charged(quota, added)
+            status = {**(ledger.obj.get("status") or {}), "used": quotas.written(used)}
+            obj = {**ledger.obj, "status": status}
+            body = encode(KIND, obj)
+            self._ledgers[at] = _Ledger(_after_slot(body), replace(quota, used=used), obj)
+            effects.preconditions.append(AtRevision(at, record.revision))
+            effects.writes.append(Put(at, record.header, body))
 
-    @staticmethod
-    def _write(record: Record, quota: Quota, added: Amounts, effects: Effects) -> None:
-        obj = decode(record)
-        obj.setdefault("status", {})["used"] = quotas.written(quotas.charged(quota, added))
-        effects.preconditions.append(AtRevision(record.key, record.revision))
-        effects.writes.append(put_of(KIND, record.key, obj))
-
-    def _quota(self, record: Record) -> Quota:
-        """A quota, read once per revision."""
-        known = self._parsed.get(record.key)
-        if known is not None and known[0] == record.revision:
-            return known[1]
-        quota = quotas.parse(decode(record))
-        self._parsed[record.key] = (record.revision, quota)
-        return quota
+    def _ledger(self, record: Record) -> _Ledger:
+        """A quota, decoded; most often it is what the last charge wrote."""
+        known = self._ledgers.get(record.key)
+        if known is None or not record.body.endswith(known.tail):
+            obj = decode(record)
+            known = self._ledgers[record.key] = _Ledger(_after_slot(record.body), quotas.parse(obj), obj)
+        return known
 
     def step(self, attempt: Attempt, effects: Effects) -> None:
         """The status of a quota follows its spec, and a count is brought forward. Conflict for a count of what is no
@@ -156,4 +179,4 @@ class QuotaCharges:
             self._names[space] = names = names - {key.name}
             if not names:
                 del self._names[space]
-        self._parsed.pop(key, None)
+        self._ledgers.pop(key, None)

@@ -124,8 +124,9 @@ def _parse(text: str) -> Quantity:
         raise QuantityError(WRONG_NUMBER if text.count(".") > 1 else WRONG_FORMAT)
     sign, digits, letters, trailing = found.groups()
     scale, format = _scale(letters, trailing)
-    nano = Fraction(digits) * scale * _NANO
-    magnitude = min(-(-nano.numerator // nano.denominator), _LARGEST * _NANO)
+    number = int(digits) if digits.isdigit() else Fraction(digits)
+    exact = number * scale * _NANO
+    magnitude = min(-(-exact.numerator // exact.denominator), _LARGEST * _NANO)
     return Quantity(-magnitude if sign == "-" else magnitude, format)
 
 
