@@ -101,7 +101,7 @@ async def test_what_is_held_is_watched_and_let_go(client: Client, sources: Sourc
     # More than twice when what was there at first is told late.
     await until(lambda: told.count(uid) >= 2)
     async with asyncio.timeout(20):
-        while [each["metadata"]["name"] for each in await sources.pull_secrets(pod)] != ["pull"]:
+        while [each["metadata"]["name"] for each in await sources.pull_secrets(pod)] != ["pull"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
     service = {"metadata": {"name": "db"}, "spec": {"ports": [{"port": 5432}]}}
