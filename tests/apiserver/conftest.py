@@ -16,6 +16,7 @@ import pytest
 from arktos.apiserver import builtin_roles, foundation
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
+from arktos.apiserver.custom.sharing import SharedDefinitions
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.health import Health
@@ -464,7 +465,12 @@ async def open_api(folder: Path, signing_key: bytes, window: Window | None = Non
     await foundation.lay(store)
     nowhere = Path("/nonexistent")
     options = Options(folder, nowhere, nowhere, None, nowhere)
-    sources = [builtin_roles.BuiltinRoles(store), SharedClasses(store), RootCertificates(store, "CA")]
+    sources = [
+        builtin_roles.BuiltinRoles(store),
+        SharedClasses(store),
+        SharedDefinitions(store),
+        RootCertificates(store, "CA"),
+    ]
     reader = Reader(store, sources)
     watches = WatchServer(reader)
     issuer = Issuer(signing_key, "https://kubernetes.default.svc", lookup_in(store))

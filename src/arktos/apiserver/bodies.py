@@ -26,12 +26,13 @@ def decode_bytes(call: Call) -> Obj:
             decoded = wire_json.decode(data)
         elif encoding == "yaml":
             decoded = wire_json.decode_yaml(data)
-        elif encoding == "protobuf":
+        elif encoding == "protobuf" and call.kind.custom is None:
             decoded = protobuf.decode(data)
         else:
             raise UnsupportedMediaType(
                 "the body of the request was in an unknown format - accepted media types include: "
-                "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+                "application/json, application/yaml"
+                + (", application/vnd.kubernetes.protobuf" if call.kind.custom is None else "")
             )
     except (wire_json.DecodeError, protobuf.DecodeError) as error:
         raise BadRequest(f"couldn't read the request's body: {error}") from error

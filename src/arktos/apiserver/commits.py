@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from arktos.apiserver.custom.definitions import RESOURCE as DEFINITIONS
+from arktos.apiserver.custom.definitions import DefinitionChanged
 from arktos.apiserver.encoding import loads
 from arktos.model.status import (
     ApiError,
@@ -38,6 +40,8 @@ async def commit(
     try:
         return (await store.commit(preconditions, writes)).records[0]
     except PreconditionFailed as failed:
+        if failed.precondition.key.resource == DEFINITIONS != writes[0].key.resource:
+            raise DefinitionChanged(failed.current) from failed
         if raw and not isinstance(failed.precondition, Live):
             raise
         raise refused(failed, writes[0].key) from failed

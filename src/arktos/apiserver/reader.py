@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from arktos.apiserver.custom.definitions import Definitions
 from arktos.store.records import Key, Page, Query, Record, Store, Subscription, WatchEvent
 
 Deliver = Callable[[Sequence[WatchEvent], int], None]
@@ -40,6 +41,7 @@ class Reader:
 
     def __init__(self, store: Store, sources: Sequence[VirtualSource] = ()) -> None:
         self.store = store
+        self.definitions = Definitions(store)
         self._sources: dict[str, list[VirtualSource]] = {}
         for source in sources:
             for resource in source.resources:
@@ -48,6 +50,11 @@ class Reader:
     @property
     def revision(self) -> int:
         return self.store.revision
+
+    def count(self, resource: str, tenant: str | None, namespace: str | None) -> int:
+        """About how many objects are stored there; 0 where the store does not count."""
+        count = getattr(self.store, "count", None)
+        return int(count(resource, tenant, namespace)) if count is not None else 0
 
     def get(self, key: Key) -> Record | None:
         record = self.store.get(key)

@@ -32,8 +32,12 @@ from arktos.apiserver.audit.log import AuditLog
 from arktos.apiserver.audit.trail import Auditor
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
+from arktos.apiserver.custom import definitions, naming
+from arktos.apiserver.custom.sharing import SharedDefinitions
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
+from arktos.apiserver.fairness import configuration
+from arktos.apiserver.fairness.gate import Gate
 from arktos.apiserver.health import Health
 from arktos.apiserver.inputs import Inputs, Unusable, read
 from arktos.apiserver.kubelets import Kubelets
@@ -73,6 +77,7 @@ class ApiServer:
     kubelets: Kubelets = field(init=False)
     usage: NodeUsage = field(init=False)
     server: Server = field(init=False)
+    gate: Gate = field(init=False)
     auditor: Auditor | None = field(init=False, default=None)
 
     async def start(self) -> None:
@@ -89,11 +94,13 @@ class ApiServer:
         options = self.options
         try:
             await foundation.lay(self.store)
+            await configuration.seed(self.store)
         except StoreUnavailable as error:
             raise Unusable(f"--store: {options.store}: {error}; is the disk full?") from error
         sources: list[VirtualSource] = [
             builtin_roles.BuiltinRoles(self.store),
             SharedClasses(self.store),
+            SharedDefinitions(self.store),
             ComponentStatuses({"store": lambda: self.store.problem}),
             RootCertificates(self.store, inputs.root_ca),
             KubernetesService(
@@ -111,7 +118,9 @@ class ApiServer:
         authenticator = Authenticator(token_file=options.token_auth_file, issuer=issuer, store=self.store)
         authorizer = Authorizer(self.store, options.authorization_mode)
         writer = Writer(reader, admission_chain(self.store, authorizer, options))
-        metrics = Metrics(self._gauges)
+        self.gate = Gate(options.max_requests_inflight + options.max_mutating_requests_inflight)
+        configuration.Configuration(self.store, self.gate)
+        metrics = Metrics(self._gauges, self.gate.waits)
         health = Health(live={}, ready={"store": lambda: self.store.problem})
         dispatcher = Dispatcher(
             reader,
@@ -129,6 +138,7 @@ class ApiServer:
             Documents(health, metrics, issuer, inputs.root_ca),
             metrics,
             self._audited(inputs),
+            self.gate if options.enable_priority_and_fairness else None,
         )
         # What is loaded now stays: keep the collector from walking it again and again.
         gc.collect()
@@ -182,6 +192,7 @@ class ApiServer:
 
     def _gauges(self) -> Iterator[tuple[str, str, dict[str, str], float]]:
         yield from store_gauges(self.store)
+        yield from self.gate.gauges()
         if self.auditor is not None:
             yield from self.auditor.gauges()
         yield "apiserver_longrunning_requests", "Watches under way.", {"verb": "WATCH"}, float(self.watches.count)
@@ -226,7 +237,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     return Admission(
         store,
         {
-            "*": [lifecycle.parents],
+            "*": [lifecycle.parents, naming.bound],
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
             "pods": [
@@ -241,6 +252,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             ],
             "limitranges": [limits.note],
             "resourcequotas": [quotas.step],
+            definitions.RESOURCE: [naming.Naming(store).step],
             "actions": [ActionTargets(store).step],
             "nodes": [node_rights.own_name, admission_pods.taint],
             "services": [machines.services, services.step],

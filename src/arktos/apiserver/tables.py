@@ -13,7 +13,8 @@ from functools import cache
 import msgspec
 
 from arktos.apiserver import versions
-from arktos.apiserver.encoding import decode, dumps
+from arktos.apiserver.custom.definitions import own
+from arktos.apiserver.encoding import dumps
 from arktos.model import columns
 from arktos.model.columns_cell import Since
 from arktos.model.kinds import Column, Kind, Obj, Scope
@@ -47,10 +48,14 @@ class _Rows:
         self._old: dict[_Mark, _Row] = {}
 
     def get(self, kind: Kind, record: Record) -> _Row:
-        mark = (kind.plural, record.key, record.revision, record.header.uid)
+        plural = kind.plural
+        if kind.custom is not None:
+            kind = own(kind, record.key.tenant)
+            plural = kind.custom.shown if kind.custom is not None else plural
+        mark = (plural, record.key, record.revision, record.header.uid)
         row = self._young.get(mark)
         if row is None:
-            row = self._old.get(mark) or _compile(kind, decode(record))
+            row = self._old.get(mark) or _compile(kind, versions.decoded(record, kind))
             if len(self._young) >= GENERATION:
                 self._old, self._young = self._young, {}
             self._young[mark] = row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from arktos.apiserver.custom import forms
 from arktos.apiserver.encoding import decode, dumps
 from arktos.model import convert, registry
 from arktos.model.kinds import Kind, Obj
@@ -18,6 +19,8 @@ def storage_kind(kind: Kind) -> Kind:
 
 def body(record: Record, kind: Kind) -> bytes:
     """The record's JSON as `kind`, one of the served versions of its resource. Cached: a record never changes."""
+    if kind.custom is not None:
+        return forms.body(record, kind)
     mark = (record.key, record.revision, kind.api_version)
     found = _converted.get(mark)
     if found is None:
@@ -29,8 +32,24 @@ def body(record: Record, kind: Kind) -> bytes:
 
 def to_storage(kind: Kind, obj: Obj) -> Obj:
     """A decoded object of a served version as the stored version has it."""
-    return convert.convert(kind, storage_kind(kind), obj) if kind.storage else obj
+    return convert.convert(kind, storage_kind(kind), obj) if kind.storage and kind.custom is None else obj
 
 
 def from_storage(kind: Kind, obj: Obj) -> Obj:
-    return convert.convert(storage_kind(kind), kind, obj) if kind.storage else obj
+    return convert.convert(storage_kind(kind), kind, obj) if kind.storage and kind.custom is None else obj
+
+
+def working_kind(kind: Kind) -> Kind:
+    """The version in which a write is checked: custom resources are what the request's version says, others what is
+    stored."""
+    return kind if kind.custom is not None else storage_kind(kind)
+
+
+def decoded(record: Record, kind: Kind) -> Obj:
+    """A fresh dict of a stored object, as `working_kind` of this kind has it."""
+    return decode(record) if kind.custom is None else forms.decoded(record, kind)
+
+
+def is_stored(record: Record, kind: Kind) -> bool:
+    """Whether a write that changes nothing would store what is stored already."""
+    return kind.custom is None or forms.is_current(record, kind)

@@ -89,7 +89,7 @@ class Writer:
         raise lost from None
 
     async def _create_once(self, call: Call, obj: Obj, book: bool) -> Outcome:
-        kind = versions.storage_kind(call.kind)
+        kind = versions.working_kind(call.kind)
         self._default(call.kind, obj)
         obj = versions.to_storage(call.kind, obj)
         now = self.clock()
@@ -111,7 +111,7 @@ class Writer:
         _raise_invalid(kind, obj, validation.validate_create(kind, obj))
         if book:
             self._book(call, kind, obj, None, now, "")
-        put = put_of(kind, key, obj)
+        put = put_of(kind, key, obj) if kind.custom is None else await self._custom(kind, key, obj)
         if call.dry_run:
             self.admission.charge(key, None, obj)
             if self.reader.store.get(key) is not None:
@@ -217,10 +217,10 @@ class Writer:
     async def _change_once(
         self, call: Call, record: Record, change: Change, subresource: str, operation: str, book: bool
     ) -> Outcome:
-        kind = versions.storage_kind(call.kind)
+        kind = versions.working_kind(call.kind)
         key = record.key
-        old = decode(record)
-        new = change(versions.from_storage(call.kind, decode(record)))
+        old = versions.decoded(record, kind)
+        new = change(versions.from_storage(call.kind, versions.decoded(record, kind)))
         self._default(call.kind, new)
         new = versions.to_storage(call.kind, new)
         _check_preconditions(kind, key, old, new)
@@ -230,10 +230,10 @@ class Writer:
         if book:
             self._book(call, kind, new, old, self.clock(), subresource)
         new["metadata"]["resourceVersion"] = old["metadata"].get("resourceVersion", "")
-        if new == old and not kind.ttl:  # what expires is renewed by any write
+        if new == old and not kind.ttl and versions.is_stored(record, kind):  # what expires is renewed by any write
             return Outcome(record)
         gone = finished(kind, new)
-        put = put_of(kind, key, new, old)
+        put = put_of(kind, key, new, old) if kind.custom is None else await self._custom(kind, key, new)
         if call.dry_run:
             self.admission.charge(key, old, None if gone else new)
             return Outcome(_at(record.revision, put), deleted=gone)
@@ -243,6 +243,10 @@ class Writer:
         stored = await self.commit(conditions, [write, *also], old, None if gone else new)
         return Outcome(stored, deleted=gone)
 
+    async def _custom(self, kind: Kind, key: Key, obj: Obj) -> Put:
+        """The write of a custom resource, in the version in which its definition has objects stored."""
+        return put_of(versions.storage_kind(kind), key, obj)
+
     @staticmethod
     def _default(kind: Kind, obj: Obj) -> None:
         defaults.apply(kind, obj)
@@ -250,7 +254,7 @@ class Writer:
     @staticmethod
     def _book(call: Call, kind: Kind, new: Obj, old: Obj | None, now: float, subresource: str) -> None:
         entries = managed.update(
-            schema.named(kind.schema),
+            schema.of(kind),
             old,
             new,
             manager=call.field_manager,

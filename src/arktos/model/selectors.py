@@ -35,6 +35,11 @@ class Selectable(Protocol):
     def uid(self) -> str: ...
     @property
     def hash_key(self) -> int: ...
+    def labelled(self, other: Selector) -> Selector:
+        """This selector, for objects that meet the label selector of another one, too."""
+        requirements = (*self._requirements, *other._requirements)
+        return Selector(requirements, self._branches, self._shards, nothing=self._nothing or other._nothing)
+
     @property
     def labels(self) -> Mapping[str, str]: ...
     @property

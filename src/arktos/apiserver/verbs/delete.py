@@ -128,7 +128,7 @@ async def delete_collection(call: Call, writer: Writer) -> Response:
             touched.append((await remove(call, writer, record.key, options))[0])
         except NotFound:
             continue
-    return represent.many(call, Page(touched, writer.reader.revision, page.more, page.remaining))
+    return await represent.collection(call, Page(touched, writer.reader.revision, page.more, page.remaining))
 
 
 async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -> tuple[Record, bool]:
@@ -138,7 +138,7 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
     for _ in range(RETRIES):
         if record is None:
             return _remove_virtual(writer.reader, key, options), True
-        obj = decode(record)
+        obj = versions.decoded(record, kind)
         check_preconditions(key, obj, options)
         effects = writer.admission.admit(Attempt(call, kind, "delete", obj, obj, ""))
         marked = mark(kind, obj, options, writer.clock())

@@ -17,16 +17,18 @@ from arktos.wire import json as wire_json
 from arktos.wire.http import Response
 from arktos.wire.mediatype import content_type
 
-_FORMS = ("json-patch", "merge-patch", "strategic-merge-patch", "apply-patch")
+_STRATEGIC = "strategic-merge-patch"
+_FORMS = ("json-patch", "merge-patch", _STRATEGIC, "apply-patch")
 
 
 async def patch(call: Call, writer: Writer) -> Response:
     form = content_type(call.request.headers.get("content-type", ""))
-    if form not in _FORMS:
+    if form not in _FORMS or (form == _STRATEGIC and call.kind.custom is not None):
+        # How lists of custom resources merge, nobody says: they have no strategic merge, as upstream.
+        strategic = "" if call.kind.custom is not None else "application/strategic-merge-patch+json, "
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: "
-            "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
-            "application/apply-patch+yaml"
+            f"application/json-patch+json, application/merge-patch+json, {strategic}application/apply-patch+yaml"
         )
     subresource = call.info.subresource
     if form == "apply-patch":
@@ -95,7 +97,7 @@ async def _apply(call: Call, writer: Writer, subresource: str) -> Outcome:
 
     def merged(live: Obj | None) -> Obj:
         return server_side_apply.apply(
-            schema.named(kind.schema),
+            schema.of(kind),
             live,
             loads(pristine),
             manager=manager,

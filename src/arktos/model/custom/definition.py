@@ -125,6 +125,8 @@ class CustomType:
         self.version: str = raw["name"]
         self.mark = (definition.tenant, definition.name, definition.uid, self.version, definition.since)
         """Tells this version's objects, as read, from those of every other version and definition."""
+        self.shown = f"{definition.tenant}/{definition.name}/{self.version}@{definition.revision}"
+        """Tells how lists of it look."""
         subresources: Obj = raw.get("subresources") or {}
         self.scale: Obj | None = subresources.get("scale")
         self.subresources: dict[str, Subresource] = {}

@@ -19,7 +19,7 @@ CONFORMANT = "KubernetesAPIApprovalPolicyConformant"
 FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 """Holds a definition until its objects are gone."""
 SHARED = "arktos.io/shared"
-"""The annotation, `"true"`, by which `system` gives every tenant a definition of its own."""
+"""The label, `"true"`, by which `system` gives every tenant a definition of its own."""
 APPROVED = "api-approved.kubernetes.io"
 """The annotation that definitions in Kubernetes' own groups must have."""
 
@@ -35,7 +35,7 @@ def holds(status: Obj, condition: str) -> bool:
 
 def is_shared(metadata: Obj) -> bool:
     """Whether every tenant has this definition of `system`."""
-    return metadata.get("tenant") == SYSTEM_TENANT and (metadata.get("annotations") or {}).get(SHARED) == "true"
+    return metadata.get("tenant") == SYSTEM_TENANT and (metadata.get("labels") or {}).get(SHARED) == "true"
 
 
 def is_protected(group: str) -> bool:

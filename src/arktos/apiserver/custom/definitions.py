@@ -1,0 +1,143 @@
+"""Which kinds a tenant defines: found by key in the store, compiled when they are first used."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+
+from arktos.apiserver.encoding import decode
+from arktos.model import selectors
+from arktos.model.custom.definition import CustomType, Definition
+from arktos.model.custom.names import SHARED
+from arktos.model.kinds import ALL_TENANTS, SYSTEM_TENANT, Kind
+from arktos.model.status import ServiceUnavailable
+from arktos.store.records import AtRevision, Key, Query, Record, Store
+
+RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
+
+_COMPILED = 2048
+"""Definitions that are held compiled; what is not is compiled again."""
+
+class DefinitionChanged(ServiceUnavailable):
+    """A write was checked against a definition that is no longer the newest; `current` is what stands now."""
+
+    def __init__(self, current: Record | None) -> None:
+        super().__init__("the definition of the resource has changed; try again", retry_after=1)
+        self.current = current
+
+
+Mark = tuple[int, int, int, int]
+
+
+def definition_key(tenant: str, name: str) -> Key:
+    return Key(RESOURCE, tenant, "", name)
+
+
+def unchanged(kind: Kind) -> AtRevision:
+    """That a kind's definition is the one that the kind was made from."""
+    assert kind.custom is not None
+    definition = kind.custom.definition
+    return AtRevision(definition_key(definition.tenant, definition.name), definition.revision)
+
+
+class Definitions:
+    """The definitions of all tenants, as stored now. Every answer is of the newest visible state."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._compiled: OrderedDict[Key, Definition] = OrderedDict()
+
+    def lookup(self, tenant: str, group: str, version: str, plural: str) -> Kind | None:
+        """The kind that a tenant serves here, None if it has no established definition of it. For `all`, the kind as
+        the first tenant has it that serves it, its objects as their own tenants have them."""
+        if "." not in group:
+            return None
+        name = f"{plural}.{group}"
+        if tenant == ALL_TENANTS:
+            return self._across(name, version)
+        definition = self.of(tenant, name)
+        if definition is None or not definition.established:
+            return None
+        return definition.kind(version)
+
+    def of(self, tenant: str, name: str) -> Definition | None:
+        """The definition that counts in a tenant: its own, else the one that `system` shares."""
+        record = self._store.get(definition_key(tenant, name))
+        if record is None and tenant != SYSTEM_TENANT:
+            record = self._store.get(definition_key(SYSTEM_TENANT, name))
+            if record is not None and record.header.labels.get(SHARED) != "true":
+                record = None
+        return None if record is None else self.compiled(record)
+
+    def compiled(self, record: Record) -> Definition:
+        """The definition that a record holds."""
+        known = self._compiled.get(record.key)
+        if known is not None and known.revision == record.revision:
+            self._compiled.move_to_end(record.key)
+            return known
+        made = Definition(decode(record), record.revision)
+        if known is not None and known.uid == made.uid and known.spec == made.spec:
+            # Labels, status: what is stored stays in shape, and what was compiled stays true.
+            made.since = known.since
+        self._compiled[record.key] = made
+        self._compiled.move_to_end(record.key)
+        if len(self._compiled) > _COMPILED:
+            self._compiled.popitem(last=False)
+        return made
+
+    def records(self, tenant: str) -> list[Record]:
+        """The definitions that count in a tenant, by name."""
+        found = {record.key.name: record for record in self._shared()} if tenant != SYSTEM_TENANT else {}
+        found |= {record.key.name: record for record in self._store.list(Query(RESOURCE, tenant)).records}
+        return [found[name] for name in sorted(found)]
+
+    def mark(self, tenant: str) -> Mark:
+        """Changes whenever the definitions that count in a tenant do: every change raises a revision or a count."""
+        own = self._store.list(Query(RESOURCE, tenant)).records
+        shared = self._shared() if tenant != SYSTEM_TENANT else []
+        return len(own), _newest(own), len(shared), _newest(shared)
+
+    def served(self, tenant: str) -> list[Definition]:
+        """The established definitions of a tenant, by name."""
+        found = (self.compiled(record) for record in self.records(tenant))
+        return [definition for definition in found if definition.established]
+
+    def _shared(self) -> list[Record]:
+        records = self._store.list(Query(RESOURCE, SYSTEM_TENANT)).records
+        return [record for record in records if record.header.labels.get(SHARED) == "true"]
+
+    def _across(self, name: str, version: str) -> Kind | None:
+        for record in self._store.list(Query(RESOURCE, None, None, selectors.EVERYTHING.only(name))).records:
+            definition = self.compiled(record)
+            kind = definition.kind(version) if definition.established else None
+            if kind is not None:
+                return replace(kind, custom=_Across(definition, version, self._in(name, version)))
+        return None
+
+    def _in(self, name: str, version: str) -> Callable[[str], Kind | None]:
+        """Gives a tenant's own kind of this name and version."""
+
+        def find(tenant: str) -> Kind | None:
+            definition = self.of(tenant, name)
+            return definition.kind(version) if definition is not None else None
+
+        return find
+
+
+class _Across(CustomType):
+    """A kind over all tenants."""
+
+    def __init__(self, definition: Definition, version: str, of_tenant: Callable[[str], Kind | None]) -> None:
+        super().__init__(definition, definition.versions[version])
+        self.of_tenant = of_tenant
+
+
+def own(kind: Kind, tenant: str) -> Kind:
+    """A kind as a tenant has it: for one that was looked up over all tenants, the tenant's own."""
+    custom = kind.custom
+    return (custom.of_tenant(tenant) or kind) if isinstance(custom, _Across) else kind
+
+
+def _newest(records: list[Record]) -> int:
+    return max((record.revision for record in records), default=0)

@@ -1,0 +1,77 @@
+"""Requests for custom resources: the same verbs as for built-in kinds, begun again where the definition moved on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+
+from arktos.apiserver.call import Call
+from arktos.apiserver.commits import seen
+from arktos.apiserver.custom.definitions import DefinitionChanged, Definitions
+from arktos.apiserver.reader import Reader
+from arktos.apiserver.routes import Routes
+from arktos.apiserver.verbs.get import get
+from arktos.apiserver.verbs.list import list_objects
+from arktos.apiserver.verbs.watch import watch
+from arktos.apiserver.watching import WatchServer
+from arktos.model.status import MethodNotAllowed, NotFound
+from arktos.wire.http import Reply
+
+ATTEMPTS = 4
+"""How often a write is tried while its definition keeps changing."""
+
+
+class CustomResources:
+    """Answers calls whose kind is a tenant's own."""
+
+    def __init__(self, reader: Reader, watches: WatchServer, routes: Routes) -> None:
+        self._reader = reader
+        self._watches = watches
+        self._routes = routes
+
+    @property
+    def _definitions(self) -> Definitions:
+        return self._reader.definitions
+
+    def answer(self, call: Call, verb: str) -> Reply | Awaitable[Reply]:
+        """As the dispatcher answers calls for built-in kinds."""
+        custom = call.kind.custom
+        assert custom is not None
+        if custom.raw.get("deprecated"):
+            kind = call.kind
+            told = custom.raw.get("deprecationWarning") or f"{kind.api_version} {kind.kind} is deprecated"
+            call.warnings.append(told)
+        if verb == "create" and custom.definition.terminating and not call.info.subresource:
+            raise MethodNotAllowed(f"{verb} not allowed while custom resource definition is terminating")
+        if call.info.subresource or verb not in ("get", "list", "watch"):
+            return self._write(call, verb)
+        return self._read(call, verb)
+
+    def _read(self, call: Call, verb: str) -> Reply:
+        if verb == "get":
+            return get(call, self._reader)
+        if verb == "list":
+            return list_objects(call, self._reader)
+        return watch(call, self._watches)
+
+    async def _write(self, call: Call, verb: str) -> Reply:
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                found = (
+                    self._routes.subresource(call, verb) if call.info.subresource else self._routes.write(call, verb)
+                )
+                return await found if isinstance(found, Awaitable) else found
+            except DefinitionChanged as changed:
+                if not left:
+                    raise
+                await seen(self._reader.store, changed.current)
+                self._renew(call)
+        raise AssertionError("unreachable")
+
+    def _renew(self, call: Call) -> None:
+        """Gives a call the kind as it is defined now. NotFound where it is no more."""
+        info = call.info
+        kind = self._definitions.lookup(call.tenant, info.group, info.version, info.resource)
+        if kind is None:
+            raise NotFound("the server could not find the requested resource")
+        call.kind = kind
+        call.warnings.clear()
