@@ -11,11 +11,12 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 
+from arktos.apiserver import encodings
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.prebuilt import Document
 from arktos.model import registry
 from arktos.model.kinds import Kind, Obj, Scope, Subresource
-from arktos.model.status import NotAcceptable, NotFound
+from arktos.model.status import NotFound
 from arktos.wire.http import Response
 from arktos.wire.mediatype import negotiate
 
@@ -65,14 +66,14 @@ def kinds_of(group: str, version: str) -> list[Kind]:
     return sorted(served, key=lambda kind: kind.plural)
 
 
-def answer(path: str, accept: str = "", if_none_match: str = "", encodings: str = "") -> Response:
+def answer(path: str, accept: str = "", if_none_match: str = "", packings: str = "") -> Response:
     """Answers `/api`, `/apis` and what is below them but names no resource. NotFound, NotAcceptable."""
-    form = negotiate(accept, kinds=(_LIST,))
+    form = negotiate(accept, encodings.EVERY, (_LIST,))
     if form is None:
-        raise NotAcceptable("only the following media types are accepted: application/json")
+        raise encodings.none_of(encodings.EVERY)
     if path in ("/api", "/apis") and form.as_ and form.version in AGGREGATED:
-        return aggregated(path, form.version).answer(if_none_match, encodings)
-    return plain(path).answer(if_none_match, encodings)
+        return aggregated(path, form.version).answer(if_none_match, packings)
+    return plain(path).answer(if_none_match, packings)
 
 
 @cache

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 import msgspec
 
-from arktos.apiserver import console_view, tables, versions
+from arktos.apiserver import binary, console_view, tables, versions
 from arktos.apiserver.call import Call
-from arktos.apiserver.encoding import dumps
+from arktos.apiserver.encoding import dumps, loads
 from arktos.apiserver.watching import Encoding
 from arktos.model.kinds import ALL_TENANTS, Kind, Obj
 from arktos.model.status import BadRequest
 from arktos.store.records import Key, Page, Record
-from arktos.wire.http import Response
+from arktos.wire import protobuf
+from arktos.wire.http import Response, chunk
+from arktos.wire.mediatype import PROTOBUF
 
 PART = 16
 """Items of a list that are written in one piece."""
@@ -78,6 +80,8 @@ def body(call: Call, record: Record) -> bytes:
 
 def one(call: Call, record: Record, status: int = 200) -> Response:
     wanted = call.accept.as_
+    if call.accept.encoding == PROTOBUF:
+        return _binary(call).one(record, status, headers(call))
     if not wanted:
         told = body(call, record)
         if console_view.wanted(call):
@@ -88,12 +92,28 @@ def one(call: Call, record: Record, status: int = 200) -> Response:
     return Response(status, tables.partial_object(record), headers=headers(call))
 
 
-def many(call: Call, page: Page) -> Response:
+def _binary(call: Call) -> binary.Form:
+    """What a call that wants protobuf is answered with."""
+    kind = call.kind
+    if call.accept.as_:
+        return binary.Form(
+            "meta.k8s.io/v1", "PartialObjectMetadata", "PartialObjectMetadataList", tables.partial_object
+        )
+    if console_view.wanted(call):
+        return binary.Form(
+            kind.api_version, kind.kind, kind.list_kind, lambda r: console_view.seen(body(call, r)), cached=False
+        )
+    return binary.Form(kind.api_version, kind.kind, kind.list_kind, lambda record: body(call, record))
+
+
+def many(call: Call, page: Page) -> Response | Awaitable[Response]:
     token = ""
     if page.more:
         last = page.records[-1].key
         token = ContinueToken(page.revision, last.tenant, last.namespace, last.name).encode()
     wanted = call.accept.as_
+    if call.accept.encoding == PROTOBUF:
+        return _binary(call).many(page.records, _list_meta(page, token))
     if wanted == "Table":
         return Response(200, _table(call, page.records, page.revision, token, page.remaining))
     if wanted in _PARTIAL:
@@ -105,6 +125,12 @@ def many(call: Call, page: Page) -> Response:
         bodies = list(map(console_view.seen, bodies))
     head = _list_head(call.kind.list_kind, call.kind.api_version, page, token)
     return Response(200, _items(head, bodies))
+
+
+async def collection(call: Call, page: Page) -> Response:
+    """As `many`, for those who wait anyway."""
+    answered = many(call, page)
+    return answered if isinstance(answered, Response) else await answered
 
 
 def _items(head: bytes, bodies: Sequence[bytes]) -> list[bytes]:
@@ -119,13 +145,17 @@ def _items(head: bytes, bodies: Sequence[bytes]) -> list[bytes]:
 
 
 def _list_head(kind: str, api_version: str, page: Page, token: str) -> bytes:
+    head = dumps({"kind": kind, "apiVersion": api_version, "metadata": _list_meta(page, token)})
+    return head[:-1] + b',"items":['
+
+
+def _list_meta(page: Page, token: str) -> Obj:
     meta: Obj = {"resourceVersion": str(page.revision)}
     if token:
         meta["continue"] = token
         if page.remaining > 0:
             meta["remainingItemCount"] = page.remaining
-    head = dumps({"kind": kind, "apiVersion": api_version, "metadata": meta})
-    return head[:-1] + b',"items":['
+    return meta
 
 
 def _table(call: Call, records: Sequence[Record], revision: int, token: str = "", remaining: int = -1) -> bytes:
@@ -153,6 +183,8 @@ def _included(call: Call) -> str:
 def watch_encoding(call: Call) -> Encoding:
     """How a watch's events are written, shared by all streams that ask for the same."""
     kind, wanted = call.kind, call.accept.as_
+    if call.accept.encoding == PROTOBUF:
+        return _binary_watch(call)
     if not wanted:
         identity: tuple[object, ...] = ("object", kind.api_version)
         encode = (lambda record, first: record.body) if not kind.storage else (lambda record, first: body(call, record))
@@ -184,6 +216,27 @@ def watch_encoding(call: Call) -> Encoding:
         row,
         lambda rv, ends: _table_bookmark(kind, rv, ends, version),
         first_differs=True,
+    )
+
+
+def _binary_watch(call: Call) -> Encoding:
+    """Frames of protobuf, each object in an envelope of its own."""
+    form, kind = _binary(call), call.kind
+    name, version = (form.kind, form.api_version) if call.accept.as_ else ("", "")
+
+    def status(obj: Obj) -> bytes:
+        return binary.enveloped("v1", "Status", (binary.encoded(obj),))
+
+    return Encoding(
+        ("protobuf", form.api_version, form.kind),
+        lambda record, first: form.body(record),
+        lambda rv, ends: binary.enveloped(
+            form.api_version, form.kind, (binary.encoded(loads(_bookmark(kind, rv, ends, name, version))),)
+        ),
+        first_differs=False,
+        frame=lambda type, body: chunk(protobuf.watch_event(type, body)),
+        status=status,
+        content_type=binary.STREAM_TYPE,
     )
 
 

@@ -143,7 +143,7 @@ class ResourceMetrics:
         wanted = self._wanted(call, pods)
         found = await (self._pods(call.kind, wanted) if pods else self._nodes(call.kind, wanted))
         if verb == "list":
-            return represent.many(call, Page(found, self._reader.revision, False, 0))
+            return await represent.collection(call, Page(found, self._reader.revision, False, 0))
         if not found:
             name = f"{call.info.namespace}/{call.info.name}" if pods else call.info.name
             raise not_found(f"{call.kind.kind.lower()}.{call.kind.group}", name)

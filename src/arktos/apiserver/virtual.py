@@ -109,7 +109,9 @@ class ComponentStatuses:
                 "conditions": [condition],
             }
         )
-        return Record(Key("componentstatuses", SYSTEM_TENANT, "", name), REVISION, Header(""), body)
+        # What is kept of an object, such as the cells of its row, is kept by its uid: each state has its own.
+        uid = str(uuid.uuid5(_UIDS, f"{name}: {problem}"))
+        return Record(Key("componentstatuses", SYSTEM_TENANT, "", name), REVISION, Header(uid), body)
 
 
 class SharedClasses:

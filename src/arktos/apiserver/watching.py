@@ -29,16 +29,23 @@ SLICE = 200
 BOOKMARK_SECONDS = 60.0
 
 
+def json_frame(kind: str, body: bytes) -> bytes:
+    return chunk(b'{"type":"%b","object":%b}\n' % (kind.encode(), body))
+
+
 class Encoding(NamedTuple):
     """How a group writes events. `identity` is equal for equal encodings; `encode` makes the `object` of an event (the
     flag: first of its stream); `bookmark` makes the object of a BOOKMARK at a revision (the flag: ends the initial
-    events).
+    events). `frame` makes a chunk of an event's type and object, `status` the object of an ERROR.
     """
 
     identity: tuple[object, ...]
     encode: Callable[[Record, bool], bytes]
     bookmark: Callable[[int, bool], bytes]
     first_differs: bool
+    frame: Callable[[str, bytes], bytes] = json_frame
+    status: Callable[[dict[str, object]], bytes] = dumps
+    content_type: str = "application/json"
 
 
 class State(enum.Enum):
@@ -46,10 +53,6 @@ class State(enum.Enum):
     CATCHING = 2
     LIVE = 3
     CLOSED = 4
-
-
-def frame(kind: str, body: bytes) -> bytes:
-    return chunk(b'{"type":"%b","object":%b}\n' % (kind.encode(), body))
 
 
 class WatchServer:
@@ -91,7 +94,7 @@ class WatchServer:
                 self._schedule_bookmarks()
 
         stream = WatchStream()
-        return Stream(open=begin, on_drain=stream.resume, on_close=stream.close)
+        return Stream(open=begin, on_drain=stream.resume, on_close=stream.close, content_type=encoding.content_type)
 
     def forget(self, stream: WatchStream) -> None:
         self._streams.discard(stream)
@@ -144,12 +147,16 @@ class Group:
             self.server.drop(self)
 
     def frames(self, events: Sequence[WatchEvent], first: bool = False) -> bytes:
-        encode = self.encoding.encode
+        encode, frame = self.encoding.encode, self.encoding.frame
         parts = []
         for event in events:
             parts.append(frame(event.type, encode(event.record, first)))
             first = False
         return b"".join(parts)
+
+    def bookmark(self, revision: int, ends: bool) -> bytes:
+        """A BOOKMARK at a revision; `ends` tells that the initial events are over."""
+        return self.encoding.frame("BOOKMARK", self.encoding.bookmark(revision, ends))
 
     def _deliver(self, events: Sequence[WatchEvent], revision: int) -> None:
         joined = self.frames(events)
@@ -215,7 +222,7 @@ class WatchStream:
             self._catch_up()
         if self._state is State.LIVE and self._bookmarks:
             self._cursor = max(self._cursor, self._group.server.reader.revision)
-            self._channel.write(frame("BOOKMARK", self._group.encoding.bookmark(self._cursor, False)))
+            self._channel.write(self._group.bookmark(self._cursor, False))
 
     def end(self) -> None:
         """Ends the stream in good order, after a bookmark where the peer takes them."""
@@ -239,7 +246,7 @@ class WatchStream:
         while not self._channel.congested:
             parts = []
             for record in self._initial:
-                parts.append(frame("ADDED", group.encoding.encode(record, self._first)))
+                parts.append(group.encoding.frame("ADDED", group.encoding.encode(record, self._first)))
                 self._first = False
                 if len(parts) >= SLICE:
                     break
@@ -247,7 +254,7 @@ class WatchStream:
                 self._channel.write(b"".join(parts))
             if len(parts) < SLICE:
                 if self._initial_bookmark:
-                    self._channel.write(frame("BOOKMARK", group.encoding.bookmark(self._cursor, True)))
+                    self._channel.write(group.bookmark(self._cursor, True))
                 self._state = State.CATCHING
                 return
             # Yield to the loop between slices; `resume` continues where this one stopped.
@@ -262,7 +269,8 @@ class WatchStream:
                 events = reader.changes(self._group.query, self._cursor, limit=SLICE)
             except RevisionCompacted:
                 gone = Expired(f"too old resource version: {self._cursor}")
-                self._channel.write(frame("ERROR", dumps(gone.status())))
+                encoding = self._group.encoding
+                self._channel.write(encoding.frame("ERROR", encoding.status(gone.status())))
                 self._channel.finish()
                 self.close()
                 return

@@ -18,6 +18,8 @@ _ENCODINGS = {
     "application/yaml": YAML,
     "application/vnd.kubernetes.protobuf": PROTOBUF,
 }
+_TEXT_ONLY = frozenset({"Table"})
+"""Representations that protobuf has no use for: a clause that asks for it is passed over."""
 _LONGEST = 4096
 _MANY = 64
 
@@ -55,6 +57,8 @@ def _negotiate(accept: str, allowed: tuple[str, ...], kinds: tuple[str, ...] | f
     for clause in wanted:
         form = clause.form
         if not clause.weight or (form.as_ and kinds is not None and form.as_ not in kinds):
+            continue
+        if form.encoding == PROTOBUF and form.as_ in _TEXT_ONLY:
             continue
         if clause.media_type in ("*/*", "application/*"):
             possible = [encoding for encoding in allowed if encoding not in refused]

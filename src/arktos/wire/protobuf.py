@@ -7,11 +7,12 @@ decoded object as JSON, an explicit zero behind a pointer kept, the zero of an o
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arktos.wire.protobuf_decode import MAGIC, DecodeError, read_envelope, read_message
 from arktos.wire.protobuf_encode import EncodeError, write_message
-from arktos.wire.protobuf_table import message, message_name, varint
+from arktos.wire.protobuf_table import META, message, message_name, varint
 
 __all__ = [
     "CONTENT_TYPE",
@@ -23,8 +24,12 @@ __all__ = [
     "decode_message",
     "encodable",
     "encode",
+    "encode_bare",
     "encode_message",
+    "envelope",
     "frame",
+    "list_of",
+    "watch_event",
 ]
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
@@ -62,15 +67,40 @@ def encodable(api_version: str, kind: str) -> bool:
 
 def encode(obj: dict[str, Any]) -> bytes:
     """The enveloped form of an object that carries apiVersion and kind. Raises `EncodeError`."""
+    raw = encode_bare(obj)
+    return b"".join(envelope(obj["apiVersion"], obj["kind"], (raw,)))
+
+
+def encode_bare(obj: dict[str, Any]) -> bytes:
+    """The message of an object that carries apiVersion and kind, without its envelope. Raises `EncodeError`."""
     api_version, kind = obj.get("apiVersion"), obj.get("kind")
     if not isinstance(api_version, str) or not isinstance(kind, str):
         raise EncodeError("apiVersion and kind are needed")
     name = message_name(api_version, kind)
     if name is None:
         raise EncodeError(f'"{kind}" of "{api_version}" has no protobuf form')
+    return write_message(message(name), obj, 0)
+
+
+def envelope(api_version: str, kind: str, raw: Sequence[bytes]) -> list[bytes]:
+    """What makes a body of a message that is there in parts."""
     type_meta = _sized(b"\x0a", api_version.encode()) + _sized(b"\x12", kind.encode())
-    raw = write_message(message(name), obj, 0)
-    return b"".join((MAGIC, _sized(b"\x0a", type_meta), _sized(b"\x12", raw), b"\x1a\x00\x22\x00"))
+    head = b"".join((MAGIC, _sized(b"\x0a", type_meta), b"\x12", varint(sum(map(len, raw)))))
+    return [head, *raw, b"\x1a\x00\x22\x00"]
+
+
+def list_of(metadata: dict[str, Any], items: Iterable[bytes]) -> list[bytes]:
+    """The message of a list of any kind, in parts: its ListMeta and its items, which are messages. Raises
+    `EncodeError`."""
+    return [
+        _sized(b"\x0a", write_message(message(META + "ListMeta"), metadata, 0)),
+        *(b"\x12" + varint(len(item)) + item for item in items),
+    ]
+
+
+def watch_event(kind: str, body: bytes) -> bytes:
+    """An element of a `;stream=watch` body: the event's message with an enveloped object, framed."""
+    return frame(_sized(b"\x0a", kind.encode()) + _sized(b"\x12", _sized(b"\x0a", body)))
 
 
 def encode_message(name: str, obj: dict[str, Any]) -> bytes:

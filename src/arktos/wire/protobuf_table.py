@@ -82,8 +82,13 @@ class Message:
         self.numbers = frozenset(field.number for field in fields)
 
 
+_ONE_BYTE = [bytes((value,)) for value in range(128)]
+
+
 def varint(value: int) -> bytes:
     """Base-128 encoding of a number; negative ones as 64-bit two's complement."""
+    if 0 <= value < 128:
+        return _ONE_BYTE[value]
     if value < 0:
         value += 1 << 64
     out = bytearray()

@@ -24,11 +24,11 @@ MAX_EXPANDED = 100_000
 _PREFIX = "tag:yaml.org,2002:"
 _INTEGER = re.compile(r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|(?:0|[1-9][0-9_]*))\Z")
 _FLOAT = re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?\Z")
-_WORDS: dict[str, object] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+WORDS: dict[str, object] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
 for _yes, _no in (("y", "n"), ("yes", "no"), ("true", "false"), ("on", "off")):
     for _form in (str.lower, str.title, str.upper):
-        _WORDS[_form(_yes)] = True
-        _WORDS[_form(_no)] = False
+        WORDS[_form(_yes)] = True
+        WORDS[_form(_no)] = False
 _MAYBE_NUMBER = frozenset("0123456789+-.")
 
 
@@ -201,8 +201,8 @@ def _scalar(event: Any) -> Any:
 
 def _plain(text: str) -> Any:
     """An untagged, unquoted scalar."""
-    if text in _WORDS:
-        return _WORDS[text]
+    if text in WORDS:
+        return WORDS[text]
     if text[0] not in _MAYBE_NUMBER or len(text) > 400:
         return text
     if _INTEGER.match(text):

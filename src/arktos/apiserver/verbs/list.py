@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from arktos.apiserver import represent
 from arktos.apiserver.call import Call
 from arktos.apiserver.reader import Reader
@@ -42,7 +44,7 @@ def query_of(call: Call) -> Query:
     )
 
 
-def list_objects(call: Call, reader: Reader) -> Response:
+def list_objects(call: Call, reader: Reader) -> Response | Awaitable[Response]:
     return represent.many(call, page_of(call, reader, query_of(call)))
 
 
