@@ -13,9 +13,12 @@ from arktos.apiserver import encodings
 from arktos.apiserver.audit.policy import Subject
 from arktos.apiserver.audit.trail import Auditor, Trail, audit_id
 from arktos.apiserver.authn import Authenticator
-from arktos.apiserver.authz import Attributes, Authorizer, refusal
+from arktos.apiserver.authz import Attributes, Authorizer, is_cluster_scoped, refusal
 from arktos.apiserver.call import Call, Params
+from arktos.apiserver.custom.serving import CustomResources
 from arktos.apiserver.documents import Documents
+from arktos.apiserver.fairness.gate import Flow, Gate, seats
+from arktos.apiserver.fairness.schemas import Asked
 from arktos.apiserver.identity import ANONYMOUS, User
 from arktos.apiserver.impersonation import IMPERSONATION, impersonated
 from arktos.apiserver.metrics import Metrics
@@ -30,7 +33,7 @@ from arktos.apiserver.watching import WatchServer
 from arktos.model import registry, selectors
 from arktos.model.kinds import ALL_TENANTS, Kind, Scope
 from arktos.model.status import ApiError, BadRequest, MethodNotAllowed, NotFound, Unauthorized
-from arktos.wire.http import Reply, Request
+from arktos.wire.http import Later, Reply, Request, Response, Stream, Upgrade
 from arktos.wire.mediatype import negotiate
 
 PUBLIC = frozenset({"/cacerts", "/healthz", "/livez", "/readyz", "/version"})
@@ -40,6 +43,10 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete
 
 _NAMED_OR_NOT = frozenset({"create", "update", "patch"})
 """Verbs of methods that go to a collection or to an object, never to either."""
+
+_MANY = frozenset({"list", "watch", "deletecollection"})
+CONNECTING = frozenset({"exec", "attach", "portforward", "proxy", "log"})
+"""Subresources whose answer lasts as long as their client likes, and so holds no seat."""
 
 _CREATING = frozenset({"update", "patch"})
 """Verbs that create what does not exist, for who may create."""
@@ -63,19 +70,22 @@ class Dispatcher:
         documents: Documents,
         metrics: Metrics,
         auditor: Auditor | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._reader = reader
         self._watches = watches
         self._routes = routes
+        self._custom = CustomResources(reader, watches, routes)
         self._authenticator = authenticator
         self._authorizer = authorizer
         self._documents = documents
         self._metrics = metrics
         self._auditor = auditor
+        self._gate = gate
         self._serial = itertools.count(1)
         self._ids = str(uuid.uuid4())[:24]
 
-    def handle(self, request: Request) -> Reply | Awaitable[Reply]:
+    def handle(self, request: Request) -> Reply | Later | Awaitable[Reply]:
         """Answers, or raises the ApiError that the protocol renders."""
         request.id = f"{self._ids}{next(self._serial):012x}"
         called = audit_id(request) if "audit-id" in request.headers else request.id
@@ -89,13 +99,66 @@ class Dispatcher:
         assert self._auditor is not None
         return self._auditor.follow(request, self._answer)
 
-    def _answer(self, request: Request) -> Reply | Awaitable[Reply]:
+    def _answer(self, request: Request) -> Reply | Later | Awaitable[Reply]:
         info = parse(request.path)
         user = self._who(request, info)
         tenant = tenant_of(info, user) if user is not ANONYMOUS else ""
         if not info.resource:
+            return self._fairly(request, info, user, tenant, None, _document_verb(request))
+        params = Params.parse(request.query)
+        return self._fairly(request, info, user, tenant, params, self._verb(request.method, info, params))
+
+    def _fairly(
+        self, request: Request, info: RequestInfo, user: User, tenant: str, params: Params | None, verb: str
+    ) -> Reply | Later | Awaitable[Reply]:
+        """Answers when it is the turn of the request's flow; at once, where nobody has to wait."""
+        gate = self._gate
+        if gate is None:
+            return self._perform(request, info, user, tenant, params, verb)
+        key = (user, verb, info.group, info.resource, info.subresource, info.namespace or info.path * (params is None))
+        flow = gate.flows.get(key)
+        if flow is None:
+            asked = Asked(user, verb, info.group, info.resource, info.subresource, info.namespace, info.path)
+            flow = gate.classify(key, asked)
+        request.extra += flow.head
+        if flow.level.exempt:
+            return self._perform(request, info, user, tenant, params, verb)
+        wanted = self._seats(info, tenant, params) if verb in _MANY and params is not None else 0
+        if not gate.enter(flow, wanted):
+            return gate.wait(flow, lambda r: self._seated(gate, flow, r, info, user, tenant, params, verb))
+        return self._seated(gate, flow, request, info, user, tenant, params, verb)
+
+    def _seated(
+        self,
+        gate: Gate,
+        flow: Flow,
+        request: Request,
+        info: RequestInfo,
+        user: User,
+        tenant: str,
+        params: Params | None,
+        verb: str,
+    ) -> Reply | Awaitable[Reply]:
+        reply = self._perform(request, info, user, tenant, params, verb)
+        if isinstance(reply, Response | Stream | Upgrade) or info.subresource in CONNECTING:
+            return reply
+        gate.book()
+        return gate.hold(flow, reply)
+
+    def _seats(self, info: RequestInfo, tenant: str, params: Params) -> int:
+        """What a LIST, or the first state of a WATCH, is believed to take."""
+        resource = f"{info.resource}.{info.group}" if info.group else info.resource
+        whose = None if tenant == ALL_TENANTS or is_cluster_scoped(info.group, info.resource) else tenant
+        count = self._reader.count(resource, whose, info.namespace or None)
+        limit = params.get("limit", "")
+        return seats(min(count, int(limit)) if limit.isdecimal() and int(limit[:9]) > 0 else count)
+
+    def _perform(
+        self, request: Request, info: RequestInfo, user: User, tenant: str, params: Params | None, verb: str
+    ) -> Reply | Awaitable[Reply]:
+        if params is None:
             return self._document(request, info, user, tenant)
-        return self._resource(request, info, user, tenant)
+        return self._resource(request, info, user, tenant, params, verb)
 
     def _who(self, request: Request, info: RequestInfo) -> User:
         auditor = self._auditor
@@ -133,13 +196,10 @@ class Dispatcher:
             self._authorize(request, Attributes(user, _document_verb(request), tenant, path=info.path))
         return self._documents.answer(request, info)
 
-    def _resource(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
-        kind = registry.lookup(info.group, info.version, info.resource)
-        params = Params.parse(request.query)
-        verb = self._verb(request.method, info, params)
-        if kind is not None and (not info.subresource or info.subresource in kind.subresources):
-            # Labels of metrics: only what there is, or anybody could make any number of them.
-            request.mark = (verb, info.group, info.version, info.resource, info.subresource)
+    def _resource(
+        self, request: Request, info: RequestInfo, user: User, tenant: str, params: Params, verb: str
+    ) -> Reply | Awaitable[Reply]:
+        kind = self._kind(request, info, tenant, verb)
         name = info.name
         if not name and kind is not None and "metadata.name" in params.get("fieldSelector", ""):
             # Whoever may list one object by name may do so with a selector, as upstream.
@@ -159,6 +219,8 @@ class Dispatcher:
         call = Call(request, info, kind, user, tenant, params, accept, tenant if only_own else "")
         if verb in _CREATING or connects:
             call.require = lambda more: self._authorize(request, asked._replace(verb=more))
+        if kind.custom is not None:
+            return self._custom.answer(call, verb)
         if info.subresource:
             return self._routes.subresource(call, verb)
         if verb not in kind.verbs:
@@ -172,6 +234,16 @@ class Dispatcher:
         if verb == "watch":
             return watch(call, self._watches)
         return self._routes.write(call, verb)
+
+    def _kind(self, request: Request, info: RequestInfo, tenant: str, verb: str) -> Kind | None:
+        """What is served at a path in a tenant."""
+        kind = registry.lookup(info.group, info.version, info.resource)
+        if kind is None:
+            return self._reader.definitions.lookup(tenant, info.group, info.version, info.resource)
+        if not info.subresource or info.subresource in kind.subresources:
+            # Labels of metrics: only what everybody has, or anybody could make any number of them.
+            request.mark = (verb, info.group, info.version, info.resource, info.subresource)
+        return kind
 
     @staticmethod
     def _verb(method: str, info: RequestInfo, params: Params) -> str:
