@@ -1,0 +1,181 @@
+"""Pods on behalf of a workload: which are its own, and making and deleting them so that users see what happened.
+
+What the controllers of StatefulSets, DaemonSets and Jobs share. A controller decides nothing until `writes` has seen
+its own last writes come back (`controllers.freshness`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+
+from arktos.client import Cached, Informer, Key
+from arktos.controllers import owners
+from arktos.controllers.actions import FAILURES, Create, Delete, Patch, into_the_ending, perform
+from arktos.controllers.context import Context
+from arktos.controllers.freshness import OwnWrites
+from arktos.model import registry, selectors
+from arktos.model.kinds import Kind, Obj
+from arktos.model.status import ApiError, NotFound
+
+POD = registry.by_resource("pods")
+_ORPHANS = "unmanaged"
+_AT_ONCE = 32
+
+
+class PodControl:
+    """The pods of one kind of workload. `component` is who events come from (`statefulset-controller`)."""
+
+    def __init__(self, context: Context, kind: Kind, component: str) -> None:
+        self.context = context
+        self.kind = kind
+        self.owners = context.mirror(kind.resource)
+        self.pods = context.mirror("pods")
+        self.namespaces = context.mirror("namespaces")
+        self.pods.add_index(_ORPHANS, owners.unmanaged_in_namespace)
+        self.recorder = context.recorder(component)
+        self.writes = OwnWrites(self.pods)
+
+    @property
+    def mirrors(self) -> tuple[Informer, ...]:
+        """What a controller must have synced before it works."""
+        return self.owners, self.pods, self.namespaces
+
+    def rivals(self, pod: Cached) -> Iterable[Key]:
+        """The workloads that might adopt a pod."""
+        return owners.orphan_rivals(pod, self.owners.by_index("namespace", f"{pod.tenant}/{pod.namespace}"))
+
+    async def claim(
+        self, owner: Cached, obj: Obj, may_adopt: Callable[[Cached], bool] = lambda _: True
+    ) -> list[Cached]:
+        """The pods that `owner` holds, after taking and letting go. An empty selector holds none."""
+        selector = selectors.from_label_selector(obj["spec"].get("selector"))
+        matches: Callable[[Mapping[str, str]], bool] = selector.matches_labels
+        owned = self.pods.by_index("controller", owner.uid)
+        orphans = self.pods.by_index(_ORPHANS, f"{owner.tenant}/{owner.namespace}")
+        candidates = [pod for pod in orphans if matches(pod.labels) and may_adopt(pod)]
+        claims = owners.claim(self.kind, obj, owned, candidates, matches)
+        if claims.adopt:
+            await self._still_there(owner)
+        for patch in (*claims.adopt, *claims.release):
+            await self._hand_over(owner.key, patch)
+        adopted = {patch.key for patch in claims.adopt}
+        return [*claims.held, *(each for each in candidates if each.key in adopted)]
+
+    async def _still_there(self, owner: Cached) -> None:
+        """Adopting is for the living: asks the server itself, since our mirror may be behind. Raises NotFound."""
+        fresh = await self.context.client.get(self.kind, owner.name, tenant=owner.tenant, namespace=owner.namespace)
+        if fresh["metadata"].get("uid") != owner.uid or "deletionTimestamp" in fresh["metadata"]:
+            raise NotFound(f"{owner.namespace}/{owner.name} is not what it was, or is being deleted")
+
+    async def _hand_over(self, key: Key, patch: Patch) -> None:
+        try:
+            self.writes.wrote(key, await perform(self.context.client, patch))
+        except NotFound:
+            return
+
+    async def create(self, key: Key, owner: Obj, pod: Obj) -> Obj:
+        """Creates a pod and says so. Raises as `Client` does, after an event about it."""
+        try:
+            made = await perform(self.context.client, Create(POD, pod))
+        except FAILURES as error:
+            if not self.ends(key, error):
+                self.recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+            raise
+        self.writes.wrote(key, made)
+        self.recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
+        return made
+
+    async def create_all(self, key: Key, owner: Obj, pods: Sequence[Obj]) -> Exception | None:
+        """Creates pods in batches that double while all goes well; the first failure, after which no batch is begun,
+        or None. That its namespace is on its way out is no failure: there is nothing to retry."""
+        rest = iter(pods)
+
+        async def one() -> None:
+            await self.create(key, owner, next(rest))
+
+        failure = await in_growing_batches(len(pods), one)
+        return None if failure is None or self.ends(key, failure) else failure
+
+    def ends(self, key: Key, error: Exception) -> bool:
+        """Whether a create failed because its namespace is on its way out: nothing to retry, nothing to tell."""
+        if into_the_ending(error):
+            return True
+        namespace = self.namespaces.get(key[0], "", key[1])
+        return isinstance(error, ApiError) and (namespace is None or namespace.deleting)
+
+    async def delete_all(self, key: Key, owner: Obj, pods: Iterable[Cached]) -> Exception | None:
+        """Deletes pods, many at once; the first failure. What is gone is no failure."""
+        rest = iter(list(pods))
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            for pod in rest:
+                try:
+                    gone = await perform(self.context.client, Delete(POD, pod.key, uid=pod.uid))
+                except NotFound:
+                    continue
+                except FAILURES as error:
+                    self.recorder.event(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+                    failures.append(error)
+                    continue
+                self.writes.wrote(key, gone)
+                self.recorder.event(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.name}")
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_AT_ONCE):
+                group.create_task(work())
+        return failures[0] if failures else None
+
+    async def report(self, owner: Cached, status: Obj) -> None:
+        """Writes a status, as a merge patch; an owner that is gone needs none."""
+        body = {"metadata": {"uid": owner.uid}, "status": status}
+        try:
+            await perform(self.context.client, Patch(self.kind, owner.key, body, subresource="status"))
+        except NotFound:
+            return
+
+
+def pod_from(kind: Kind, owner: Obj, template: Obj, *, name: str = "") -> Obj:
+    """The pod that a template makes, with its owner's reference: called `name`, or with a name that is drawn."""
+    meta = owner["metadata"]
+    told = template.get("metadata") or {}
+    metadata: Obj = {
+        **({"name": name} if name else {"generateName": f"{meta['name']}-"}),
+        "namespace": meta["namespace"],
+        "tenant": meta["tenant"],
+        "ownerReferences": [owners.managing(kind, owner)],
+    }
+    for field in ("labels", "annotations", "finalizers"):
+        if told.get(field):
+            metadata[field] = told[field]
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
+
+
+async def in_growing_batches(count: int, one: Callable[[], Awaitable[None]]) -> Exception | None:
+    """Calls `one` `count` times, 1, 2, 4, ... at once. Stops after a batch with failures; the first of them."""
+    size = 1
+    while count > 0:
+        batch = min(size, count)
+        failures = [f for f in await asyncio.gather(*(_caught(one) for _ in range(batch))) if f is not None]
+        if failures:
+            return failures[0]
+        count -= batch
+        size *= 2
+    return None
+
+
+async def _caught(one: Callable[[], Awaitable[None]]) -> Exception | None:
+    try:
+        await one()
+    except FAILURES as error:
+        return error
+    return None
+
+
+def resolved(value: object, total: int, *, up: bool) -> int:
+    """An IntOrString of a `total`: a number, or a percentage rounded up or down. ValueError for other text."""
+    if isinstance(value, int):
+        return value
+    percent = int(str(value).removesuffix("%")) * total
+    return -(-percent // 100) if up else percent // 100

@@ -1,0 +1,120 @@
+"""DaemonSets, StatefulSets, Jobs and CronJobs against a real API server; the test plays scheduler and nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arktos.client import Client
+from arktos.controllers.daemonset.placing import meant_for
+from arktos.model import dates, registry
+from arktos.model.status import ApiError
+
+Obj = dict[str, Any]
+Until = Callable[..., Awaitable[None]]
+POD, NODE = registry.by_resource("pods"), registry.by_resource("nodes")
+DAEMONSET = registry.by_resource("daemonsets.apps")
+
+
+@pytest.fixture
+async def admin(running: Path) -> AsyncIterator[Client]:
+    async with Client.from_kubeconfig(running / "admin.kubeconfig") as client:
+        yield client
+
+
+def template(app: str, image: str = "a", **spec: Any) -> Obj:
+    return {"metadata": {"labels": {"app": app}}, "spec": {"containers": [{"name": "c", "image": image}], **spec}}
+
+
+def owner(kind: Any, name: str, **spec: Any) -> Obj:
+    whole = {"selector": {"matchLabels": {"app": name}}, "template": template(name), **spec}
+    return {
+        "apiVersion": kind.api_version,
+        "kind": kind.kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": whole,
+    }
+
+
+async def pods_of(client: Client, app: str) -> list[Obj]:
+    return (await client.list(POD, namespace="default", label_selector=f"app={app}")).items
+
+
+def ready_status(pod: Obj) -> Obj:
+    now = dates.rfc3339(dates.parse(pod["metadata"]["creationTimestamp"]))
+    return {"phase": "Running", "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": now}]}
+
+
+@asynccontextmanager
+async def nodes_play(client: Client, app: str, status: Callable[[Obj], Obj | None] = ready_status) -> Any:
+    """Meanwhile pods are bound where they may go, get a status once, and go when they are deleted."""
+
+    async def play() -> None:
+        while True:
+            for pod in await pods_of(client, app):
+                with suppress(ApiError):
+                    await act(pod)
+            await asyncio.sleep(0.02)
+
+    async def act(pod: Obj) -> None:
+        name = pod["metadata"]["name"]
+        if "deletionTimestamp" in pod["metadata"]:
+            await client.delete(POD, name, namespace="default", grace_period=0)
+            return
+        if not pod["spec"].get("nodeName"):
+            target = {"apiVersion": "v1", "kind": "Node", "name": meant_for(pod) or "anywhere"}
+            body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+            await client.request("POST", f"/api/v1/namespaces/default/pods/{name}/binding", body=body)
+        wanted = status(pod)
+        if wanted and (pod.get("status") or {}).get("phase") == "Pending":
+            await client.patch(POD, name, {"status": wanted}, namespace="default", subresource="status")
+
+    playing = asyncio.create_task(play())
+    try:
+        yield
+    finally:
+        playing.cancel()
+        await asyncio.wait([playing])
+        assert playing.cancelled(), playing.exception()
+
+
+async def a_node(client: Client, name: str) -> None:
+    """One that is ready: daemons wait for that."""
+    await client.create(NODE, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    now = dates.rfc3339(dates.from_unix(time.time()))
+    ready = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "lastTransitionTime": now, "reason": "up"}
+    await client.patch(NODE, name, {"status": {"conditions": [ready]}}, subresource="status")
+
+
+async def test_a_daemon_is_on_every_node_and_rolls(admin: Client, until: Until) -> None:
+    for name in ("d1", "d2"):
+        await a_node(admin, name)
+    await admin.create(DAEMONSET, owner(DAEMONSET, "log"))
+
+    async def status(**wanted: int) -> bool:
+        found = (await admin.get(DAEMONSET, "log", namespace="default")).get("status", {})
+        return all(found.get(name, 0) == value for name, value in wanted.items())
+
+    async with nodes_play(admin, "log"):
+        await until(lambda: status(desiredNumberScheduled=2, numberAvailable=2, updatedNumberScheduled=2))
+        assert {pod["spec"]["nodeName"] for pod in await pods_of(admin, "log")} == {"d1", "d2"}
+        await a_node(admin, "d3")
+        await until(lambda: status(desiredNumberScheduled=3, numberAvailable=3))
+        body = {"spec": {"template": template("log", "b")}}
+        await admin.patch(DAEMONSET, "log", body, namespace="default")
+        await until(lambda: status(observedGeneration=2, updatedNumberScheduled=3, numberAvailable=3))
+        assert {pod["spec"]["containers"][0]["image"] for pod in await pods_of(admin, "log")} == {"b"}
+        revisions = await admin.list(registry.by_resource("controllerrevisions.apps"), namespace="default")
+        assert sorted(each["revision"] for each in revisions.items) == [1, 2]
+        await admin.patch(DAEMONSET, "log", {"spec": {"template": template("log", "a")}}, namespace="default")
+        await until(lambda: status(observedGeneration=3, updatedNumberScheduled=3, numberAvailable=3))
+        revisions = await admin.list(registry.by_resource("controllerrevisions.apps"), namespace="default")
+        assert sorted(each["revision"] for each in revisions.items) == [2, 3]
+        await admin.delete(NODE, "d3")
+        await until(lambda: status(desiredNumberScheduled=2, currentNumberScheduled=2))
