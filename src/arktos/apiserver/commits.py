@@ -17,9 +17,11 @@ from arktos.model.status import (
     conflict,
     forbidden,
     not_found,
+    stale_range,
 )
 from arktos.store.records import (
     Absent,
+    FieldIs,
     Key,
     Live,
     Precondition,
@@ -85,6 +87,8 @@ def refused(failed: PreconditionFailed, about: Key) -> ApiError:
         return terminating(failed.current, about)
     if isinstance(failed.precondition, Absent):
         return already_exists(key.resource, key.name)
+    if isinstance(failed.precondition, FieldIs):
+        return stale_range(key.name)
     return conflict(
         key.resource, key.name, "the object has been modified; please apply your changes to the latest version"
     )

@@ -194,7 +194,11 @@ _TYPES: dict[str, tuple[str, dict[str, str]]] = {
         {
             **_OBJECT,
             "controllerType": "The kind of objects that it works on.",
-            "controllerKey": "The upper end of its range of hash keys.",
+            "controllerKey": "The upper end of its range of hash keys; belongs to it.",
+            "rangeStart": "The lower end of its range; belongs to it. Without one it holds no tenure.",
+            "epoch": "Counts how often it has lost a part of its range. Set by the server.",
+            "handOverTo": "The instance that is to take what it has given up last.",
+            "leaseDurationSeconds": "How long it may be silent before others take its range.",
             "workloadNum": "How much it had to do when it reported last.",
             "isLocked": "Whether it must not work yet, because another is still handing its range over.",
         },

@@ -45,6 +45,7 @@ from arktos.apiserver.kubernetes_service import KubernetesService, advertised
 from arktos.apiserver.lifecycle import Lifecycle
 from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
+from arktos.apiserver.ranges import Ranges
 from arktos.apiserver.reader import Reader, VirtualSource
 from arktos.apiserver.resource_metrics import NodeUsage, ResourceMetrics
 from arktos.apiserver.routes import Routes
@@ -218,6 +219,7 @@ def store_gauges(store: EmbeddedStore) -> Iterable[tuple[str, str, dict[str, str
 def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Options) -> Admission:
     """The steps that a write goes through, by resource."""
     lifecycle = Lifecycle(store)
+    ranges = Ranges(store)
     priorities, security = admission_pods.Priorities(store), PodSecurity(store)
     machines = MachineClaims(security.floor)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
@@ -237,7 +239,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     return Admission(
         store,
         {
-            "*": [lifecycle.parents, naming.bound],
+            "*": [ranges.fence, lifecycle.parents, naming.bound],
             "tenants": [lifecycle.tenants],
             "namespaces": [lifecycle.namespaces],
             "pods": [
@@ -255,13 +257,14 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             definitions.RESOURCE: [naming.Naming(store).step],
             "actions": [ActionTargets(store).step],
             "nodes": [node_rights.own_name, admission_pods.taint],
+            "controllerinstances": [ranges.instances],
             "services": [machines.services, services.step],
             "persistentvolumes": [machines.volumes],
             "persistentvolumeclaims": [DefaultStorageClass(store).step, limits.check_claim],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
         },
-        {"services": services.release},
+        {"services": services.release, "controllerinstances": ranges.release},
         quotas.charge,
     )
 

@@ -196,7 +196,14 @@ class Writer:
         return await self._create_once(call, obj, book)
 
     async def amend(
-        self, key: Key, kind: Kind, change: Change, also: Sequence[Write] = (), *, dry_run: bool = False
+        self,
+        key: Key,
+        kind: Kind,
+        change: Change,
+        also: Sequence[Write] = (),
+        conditions: Sequence[Precondition] = (),
+        *,
+        dry_run: bool = False,
     ) -> Record:
         """A change of the server's own (a binding, an eviction): `change` knows what it may touch, so neither strategy
         nor admission nor validation looks at it. NotFound, and whatever `change` raises."""
@@ -209,8 +216,11 @@ class Writer:
                 return record
             put = put_of(kind, key, new)
             try:
-                return await commit(self.reader.store, [AtRevision(key, record.revision)], [put, *also], raw=True)
+                unchanged = AtRevision(key, record.revision)
+                return await commit(self.reader.store, [unchanged, *conditions], [put, *also], raw=True)
             except PreconditionFailed as failed:
+                if failed.precondition.key != key:
+                    raise refused(failed, key) from failed
                 record = failed.current
         raise busy(key)
 

@@ -26,6 +26,7 @@ _CLASSES: tuple[type[ApiError], ...] = (
     status.MethodNotAllowed,
     status.NotAcceptable,
     status.Conflict,
+    status.StaleRange,
     status.AlreadyExists,
     status.Expired,
     status.RequestEntityTooLarge,

@@ -151,6 +151,10 @@ TYPES: dict[str, dict[str, str]] = {
         "controllerKey": "int64",
         "workloadNum": "int32",
         "isLocked": "boolean",
+        "rangeStart": "int64",
+        "epoch": "int64",
+        "handOverTo": "string",
+        "leaseDurationSeconds": "int32",
     },
     "ControllerInstanceList": {**_LIST, "items": "[ControllerInstance]!"},
 }

@@ -40,6 +40,8 @@ ROWS: tuple[Kind, ...] = (
         "controllerinstances",
         Scope.CLUSTER,
         short_names=("co",),
+        selectable={"controllerType": "controllerType", "epoch": "epoch"},
+        indexed=("controllerType",),
         ttl=CONTROLLER_INSTANCE_TTL,
         renewals=("workloadNum",),
     ),

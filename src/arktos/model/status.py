@@ -111,6 +111,12 @@ class Conflict(ApiError):
     code, reason = 409, "Conflict"
 
 
+class StaleRange(Conflict):
+    """The write was decided under a tenure of a hash range that is over."""
+
+    reason = "StaleRange"
+
+
 class Expired(ApiError):
     """The revision asked for has left the history window."""
 
@@ -171,6 +177,11 @@ def already_exists(resource: str, name: str) -> AlreadyExists:
 def conflict(resource: str, name: str, why: str) -> Conflict:
     plural, _, group = resource.partition(".")
     return Conflict(f'Operation cannot be fulfilled on {resource} "{name}": {why}', group=group, kind=plural, name=name)
+
+
+def stale_range(instance: str) -> StaleRange:
+    why = "the tenure under which this was decided is over: another may own the range now"
+    return StaleRange(f'controllerinstances "{instance}": {why}', kind="controllerinstances", name=instance)
 
 
 def forbidden(resource: str, name: str, why: str) -> Forbidden:

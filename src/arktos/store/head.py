@@ -11,6 +11,7 @@ from arktos.store.records import (
     Absent,
     AtRevision,
     Event,
+    FieldIs,
     Key,
     Live,
     Precondition,
@@ -47,6 +48,13 @@ class Head:
                 holds = current is not None and current.revision == precondition.revision
             elif isinstance(precondition, Absent):
                 holds = current is None
+            elif isinstance(precondition, FieldIs):
+                header = None if current is None else current.header
+                holds = (
+                    header is not None
+                    and header.uid == precondition.uid
+                    and header.fields.get(precondition.label) == precondition.value
+                )
             else:
                 holds = current is not None and not current.header.deleting
             if not holds:

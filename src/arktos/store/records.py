@@ -103,7 +103,16 @@ class Live(NamedTuple):
     key: Key
 
 
-Precondition = Absent | AtRevision | Live
+class FieldIs(NamedTuple):
+    """Holds when the object exists, is the one of this uid, and its selectable field `label` has this value."""
+
+    key: Key
+    uid: str
+    label: str
+    value: str
+
+
+Precondition = Absent | AtRevision | Live | FieldIs
 
 
 class PreconditionFailed(Exception):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, key_of
+from arktos.apiserver.ranges import conditions
 from arktos.apiserver.subresources.kinds import CUSTOM_ACTION
 from arktos.apiserver.writes import Writer, random_suffix
 from arktos.model import registry
@@ -95,4 +96,5 @@ async def _want_power(call: Call, writer: Writer, key: Key, power: str) -> None:
             pod["metadata"]["generation"] = int(pod["metadata"].get("generation") or 0) + 1
         return pod
 
-    await writer.amend(key, registry.by_resource("pods"), change, dry_run=call.dry_run)
+    fence = conditions(call, writer.reader.store)
+    await writer.amend(key, registry.by_resource("pods"), change, conditions=fence, dry_run=call.dry_run)

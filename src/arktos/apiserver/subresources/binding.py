@@ -5,6 +5,7 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps, key_of, stamp
+from arktos.apiserver.ranges import conditions
 from arktos.apiserver.subresources.kinds import BINDING
 from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.writes import Writer
@@ -34,7 +35,13 @@ async def bind(call: Call, writer: Writer) -> Response:
         raise invalid("", "Binding", name, causes)
     pods = registry.by_resource("pods")
     key = key_of(pods, call.tenant, call.info.namespace, name)
-    await writer.amend(key, pods, lambda pod: _bound(key, pod, binding, node, writer.clock()), dry_run=call.dry_run)
+    await writer.amend(
+        key,
+        pods,
+        lambda pod: _bound(key, pod, binding, node, writer.clock()),
+        conditions=conditions(call, writer.reader.store),
+        dry_run=call.dry_run,
+    )
     return Response(201, dumps(_CREATED))
 
 

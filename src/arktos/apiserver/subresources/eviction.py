@@ -5,6 +5,7 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, key_of, stamp
+from arktos.apiserver.ranges import conditions
 from arktos.apiserver.subresources.kinds import EVICTION
 from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.verbs.delete import check_preconditions, parse_options, remove
@@ -59,7 +60,10 @@ async def _spend_budget(call: Call, writer: Writer, pod: Record, dry_run: bool) 
         if dry_run:
             _spent(decode(record), pod.key.name, writer.clock())
         else:
-            await writer.amend(record.key, budgets, lambda b: _spent(b, pod.key.name, writer.clock()))
+            fence = conditions(call, writer.reader.store)
+            await writer.amend(
+                record.key, budgets, lambda b: _spent(b, pod.key.name, writer.clock()), conditions=fence
+            )
 
 
 def _covers(selector: Obj, pod: Record) -> bool:

@@ -101,7 +101,10 @@ ACTION = Rules(always=_check_action, update=_check_action_update)
 def _check_instance(errs: Errors, instance: Obj) -> None:
     if not instance.get("controllerType"):
         errs.append(required("controllerType"))
-    check_not_negative(errs, instance, "", "controllerKey", "workloadNum")
+    check_not_negative(errs, instance, "", "controllerKey", "workloadNum", "rangeStart", "leaseDurationSeconds")
+    start, end = instance.get("rangeStart"), instance.get("controllerKey")
+    if isinstance(start, int) and isinstance(end, int) and not instance.get("isLocked") and start > end:
+        errs.append(invalid("rangeStart", start, "must not be greater than controllerKey"))
 
 
 def _check_instance_update(errs: Errors, instance: Obj, old: Obj) -> None:
