@@ -1,0 +1,88 @@
+"""Tenures on the hash ring: who may hold one, and that no write outlives the one it was decided under.
+
+A write may say under which tenure it was decided (`Arktos-Range`, see `model.hashranges`). Then it is accepted only
+while that tenure lasts: the instance's epoch is checked inside the commit. Instances of one type that hold overlapping
+ranges are never accepted: whoever gains something also writes the type's own record, `controllerranges.internal`, at
+the revision that was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from arktos.apiserver.admission import Attempt, Effects
+from arktos.apiserver.call import Call
+from arktos.apiserver.encoding import decode
+from arktos.model import hashranges
+from arktos.model.hashranges import RangeTaken, Tenure
+from arktos.model.kinds import SYSTEM_TENANT, Obj
+from arktos.model.status import FieldError, Forbidden, conflict, stale_range
+from arktos.store.records import SLOT, Absent, AtRevision, FieldIs, Header, Key, Precondition, Put, Query, Store, Write
+
+INSTANCES = "controllerinstances"
+TAKEN = "controllerranges.internal"
+EPOCH = "epoch"
+_HEADER = hashranges.HEADER.lower()
+
+
+class Ranges:
+    """Steps for the admission chain."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def fence(self, attempt: Attempt, effects: Effects) -> None:
+        """For every write of every kind: what it says of its tenure must hold when it is committed."""
+        if _HEADER in attempt.call.request.headers:
+            effects.preconditions += conditions(attempt.call, self._store)
+
+    def instances(self, attempt: Attempt, effects: Effects) -> None:
+        """For controllerinstances: counts epochs, keeps ranges apart."""
+        if attempt.operation == "delete":
+            return
+        name, kind = attempt.obj["metadata"].get("name", ""), attempt.obj.get("controllerType") or ""
+        others = [other for other in self._of(kind) if other["metadata"]["name"] != name]
+        try:
+            gains = hashranges.settle(attempt.old, attempt.obj, others)
+        except RangeTaken as taken:
+            error = conflict(INSTANCES, name, str(taken))
+            error.causes = (FieldError("controllerKey", "RangeTaken", str(taken)),)
+            raise error from taken
+        if gains:
+            key = Key(TAKEN, SYSTEM_TENANT, "", kind)
+            record = self._store.get(key)
+            effects.preconditions.append(Absent(key) if record is None else AtRevision(key, record.revision))
+            effects.writes.append(Put(key, Header(""), b'{"metadata":{' + SLOT + b'"}}'))
+
+    @staticmethod
+    def release(_instance: Obj) -> Sequence[Write]:
+        """What an instance leaves behind: nothing. That there is a release lets a lost race be run again."""
+        return ()
+
+    def _of(self, kind: str) -> list[Obj]:
+        page = self._store.list(Query(INSTANCES, SYSTEM_TENANT))
+        return [obj for obj in map(decode, page.records) if obj.get("controllerType") == kind]
+
+
+def conditions(call: Call, store: Store) -> list[Precondition]:
+    """What a commit must check for the tenure that a call names, none if it names none. StaleRange where it is over
+    already; Forbidden for a tenant's user, whom the ring is no business of."""
+    text = call.request.headers.get(_HEADER)
+    if text is None:
+        return []
+    if call.user.tenant != SYSTEM_TENANT:
+        raise Forbidden(f"only users of the tenant {SYSTEM_TENANT} may write under the header {hashranges.HEADER}")
+    tenure = hashranges.parse(text)
+    key = Key(INSTANCES, SYSTEM_TENANT, "", tenure.name)
+    record = store.get(key)
+    if record is None or record.header.uid != tenure.uid or record.header.fields.get(EPOCH) != str(tenure.epoch):
+        raise stale_range(tenure.name)
+    _check_range(tenure, decode(record))
+    return [FieldIs(key, tenure.uid, EPOCH, str(tenure.epoch))]
+
+
+def _check_range(tenure: Tenure, instance: Obj) -> None:
+    """Whoever loses a part of a range loses the epoch; so what holds now holds at the commit, if the epoch does."""
+    place = hashranges.held(instance)
+    if place is None or not place.covers(tenure.range) or instance.get("controllerType") != tenure.type:
+        raise stale_range(tenure.name)
