@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from arktos.apiserver import bodies
+from arktos.apiserver import bodies, versions
 from arktos.apiserver.call import Call
-from arktos.apiserver.encoding import decode, dumps, loads, stamp
+from arktos.apiserver.encoding import dumps, loads, stamp
 from arktos.apiserver.subresources.kinds import SCALE
 from arktos.apiserver.verbs.create import locate
 from arktos.apiserver.verbs.patch import configuration, patcher_of
 from arktos.apiserver.writes import Writer
 from arktos.model import apply as server_side_apply
 from arktos.model import scale, schema
-from arktos.model.kinds import Obj
+from arktos.model.kinds import Kind, Obj
 from arktos.model.status import UnsupportedMediaType, not_found
 from arktos.wire.http import Response
 from arktos.wire.mediatype import content_type
+
+
+def paths_of(kind: Kind) -> Obj | None:
+    """Where a definition says that replicas are; None for built-in kinds."""
+    return None if kind.custom is None else kind.custom.scale
 
 
 async def get_scale(call: Call, writer: Writer) -> Response:
     record = writer.reader.get(call.key)
     if record is None:
         raise not_found(call.kind.resource, call.info.name)
-    return Response(200, dumps(scale.of(decode(record))))
+    kind = call.kind
+    return Response(200, dumps(scale.of(versions.decoded(record, kind), paths_of(kind))))
 
 
 async def update_scale(call: Call, writer: Writer) -> Response:
@@ -54,10 +60,11 @@ async def patch_scale(call: Call, writer: Writer) -> Response:
 async def _apply(call: Call, writer: Writer) -> Response:
     """Server-side apply: who owns the Scale's replicas owns the workload's."""
     manager, force, pristine = configuration(call, SCALE)
+    paths = paths_of(call.kind)
 
     def change(workload: Obj) -> Obj:
-        live = scale.of(workload)
-        live["metadata"]["managedFields"] = scale.managed_fields(workload)
+        live = scale.of(workload, paths)
+        live["metadata"]["managedFields"] = scale.managed_fields(workload, paths)
         wanted = server_side_apply.apply(
             schema.named(SCALE.schema),
             live,
@@ -69,17 +76,20 @@ async def _apply(call: Call, writer: Writer) -> Response:
             subresource=scale.SUBRESOURCE,
             ignored=("status",),
         ).obj
-        scaled = scale.applied(workload, wanted)
-        entries = scale.workload_managed_fields(workload, wanted["metadata"].get("managedFields") or [])
+        scaled = scale.applied(workload, wanted, paths)
+        managers = wanted["metadata"].get("managedFields") or []
+        entries = scale.workload_managed_fields(workload, managers, paths)
         return {**scaled, "metadata": {**scaled["metadata"], "managedFields": entries}}
 
-    outcome = await writer.change(call, change, operation="patch", book=False)
-    return Response(200, dumps(scale.of(loads(outcome.record.body))))
+    outcome = await writer.change(call, change, subresource=scale.SUBRESOURCE, operation="patch", book=False)
+    return Response(200, dumps(scale.of(versions.decoded(outcome.record, call.kind), paths_of(call.kind))))
 
 
 async def _write(call: Call, writer: Writer, wanted_of: scale.Change) -> Response:
-    def change(workload: Obj) -> Obj:
-        return scale.applied(workload, wanted_of(scale.of(workload)))
+    paths = paths_of(call.kind)
 
-    outcome = await writer.change(call, change, operation="update")
-    return Response(200, dumps(scale.of(loads(outcome.record.body))))
+    def change(workload: Obj) -> Obj:
+        return scale.applied(workload, wanted_of(scale.of(workload, paths)), paths)
+
+    outcome = await writer.change(call, change, subresource=scale.SUBRESOURCE)
+    return Response(200, dumps(scale.of(versions.decoded(outcome.record, call.kind), paths_of(call.kind))))

@@ -210,8 +210,8 @@ class CustomType:
     def validate(self, obj: Obj, old: Obj | None = None) -> list[FieldError]:
         """What is wrong with an object, its metadata apart, in place of `old` (None: it is new)."""
         errs = values.validate(self.root, obj, values.NEW if old is None else old)
-        if self.scale is not None:
-            errs += printing.scale_faults(self.scale, obj)
+        if not errs and self.scale is not None:
+            errs = printing.scale_faults(self.scale, obj)
         return errs or self.rules.check(obj, old)
 
 
