@@ -95,7 +95,7 @@ class Dispatcher:
             return answer(request)
         return encodings.answer(answer, request)
 
-    def _audited(self, request: Request) -> Reply | Awaitable[Reply]:
+    def _audited(self, request: Request) -> Reply | Later | Awaitable[Reply]:
         assert self._auditor is not None
         return self._auditor.follow(request, self._answer)
 

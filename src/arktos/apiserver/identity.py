@@ -18,6 +18,14 @@ class User:
     groups: tuple[str, ...] = ()
     uid: str = ""
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # A user is looked up by at every request, several times.
+        object.__setattr__(self, "_hash", hash((self.name, self.tenant, self.groups, self.uid)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def is_system(self) -> bool:

@@ -23,6 +23,10 @@ Gauges = Callable[[], Iterable[tuple[str, str, dict[str, str], float]]]
 """(metric name, help, labels, value): what others know and want shown. A name that ends in `_total` is a counter's."""
 
 
+Waits = Callable[[], Iterable[tuple[dict[str, str], list[tuple[str, float]], float]]]
+"""(labels, buckets, sum) of how long requests waited for their turn."""
+
+
 class _Timing:
     __slots__ = ("buckets", "total")
 
@@ -34,8 +38,9 @@ class _Timing:
 class Metrics(Collector):
     """Counts finished requests; `observe` is the protocol's hook and costs about a microsecond."""
 
-    def __init__(self, gauges: Gauges) -> None:
+    def __init__(self, gauges: Gauges, waits: Waits = lambda: ()) -> None:
         self._gauges = gauges
+        self._waits = waits
         self._requests: dict[tuple[tuple[str, ...], int], int] = {}
         self._seconds: dict[tuple[str, ...], _Timing] = {}
         self._started = time.time()
@@ -78,6 +83,14 @@ class Metrics(Collector):
                 counts.append((bound, float(running)))
             durations.add_metric(list(mark), counts, timing.total)
         yield durations
+        told = HistogramMetricFamily(
+            "apiserver_flowcontrol_request_wait_duration_seconds",
+            "How long requests waited for their turn.",
+            labels=("priority_level", "flow_schema", "execute"),
+        )
+        for labels, buckets, total in self._waits():
+            told.add_metric(list(labels.values()), buckets, total)
+        yield told
         families: dict[str, GaugeMetricFamily | CounterMetricFamily] = {}
         for name, help_text, labels, value in self._gauges():
             family = families.get(name)

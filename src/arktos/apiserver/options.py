@@ -29,6 +29,9 @@ class Options:
     service_cluster_ip_range: str = "10.96.0.0/12"
     authorization_mode: str = "RBAC"
     max_request_bytes: int = 3 * 1024 * 1024
+    max_requests_inflight: int = 400
+    max_mutating_requests_inflight: int = 200
+    enable_priority_and_fairness: bool = True
     shutdown_grace: float = 5.0
     audit: AuditOptions = field(default_factory=AuditOptions)
     kubelet: KubeletOptions = field(default_factory=KubeletOptions)

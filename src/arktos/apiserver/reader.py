@@ -1,7 +1,7 @@
 """Reads: what is stored, overlaid with what is the same everywhere and therefore not stored (virtual objects).
 
-A stored object hides a virtual one of the same name. Virtual objects keep one revision for ever, so watches never speak
-of them again after the initial state.
+A stored object hides a virtual one of the same name. Virtual objects keep one revision for ever, so watches speak of
+them after the initial state only where a stored object that hid one has gone.
 """
 
 from __future__ import annotations
@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from arktos.apiserver.custom.definitions import Definitions
 from arktos.store.records import Key, Page, Query, Record, Store, Subscription, WatchEvent
+from arktos.store.slots import refill
 
 Deliver = Callable[[Sequence[WatchEvent], int], None]
 
@@ -90,9 +93,7 @@ class Reader:
                 # A stored object hides its virtual twin even where the selector leaves the stored one out.
                 if query.tenant and self.store.get(record.key._replace(tenant=query.tenant)) is not None:
                     continue
-                if query.selector is None or query.selector.matches(
-                    record.key.tenant, record.key.namespace, record.key.name, record.header
-                ):
+                if _selected(query, record):
                     found[record.key] = record
         records = sorted(found.values(), key=lambda r: r.key)
         if after is not None:
@@ -103,28 +104,59 @@ class Reader:
 
     def changes(self, query: Query, since: int, *, limit: int = 0) -> Sequence[WatchEvent]:
         """As `Store.changes`: whole revisions, at least `limit` events where there are as many."""
-        events = self.store.changes(query, since, limit=limit)
+        events: Sequence[WatchEvent] = self.store.changes(query, since, limit=limit)
+        if query.resource not in self._sources:
+            return events
         borrowed = self._borrowed(query)
         if not borrowed:
-            return events
+            return self._seen(query, events)
         found = [events, *(self.store.changes(other, since, limit=limit) for other in borrowed)]
         # What was cut at the limit says nothing of what comes after it.
         horizon = min((part[-1].record.revision for part in found if limit and len(part) >= limit), default=None)
         merged = sorted((event for part in found for event in part), key=lambda event: event.record.revision)
-        return merged if horizon is None else [event for event in merged if event.record.revision <= horizon]
+        if horizon is not None:
+            merged = [event for event in merged if event.record.revision <= horizon]
+        return self._seen(query, merged)
 
     def subscribe(self, query: Query, deliver: Deliver) -> Subscription:
-        subscriptions = [self.store.subscribe(query, deliver)]
-        subscriptions += [self.store.subscribe(other, deliver) for other in self._borrowed(query)]
+        if query.resource not in self._sources:
+            return self.store.subscribe(query, deliver)
+
+        def through(events: Sequence[WatchEvent], revision: int) -> None:
+            seen = self._seen(query, events)
+            if seen:
+                deliver(seen, revision)
+
+        subscriptions = [self.store.subscribe(query, through)]
+        subscriptions += [self.store.subscribe(other, through) for other in self._borrowed(query)]
         return subscriptions[0] if len(subscriptions) == 1 else _Joined(subscriptions)
+
+    def _seen(self, query: Query, events: Sequence[WatchEvent]) -> list[WatchEvent]:
+        """What a watch tells: nothing of what a stored object hides; and what such an object hid is there when it
+        goes, as of that moment."""
+        seen: list[WatchEvent] = []
+        for event in events:
+            key = event.record.key
+            if query.tenant is not None and key.tenant != query.tenant:
+                if self.store.get(key._replace(tenant=query.tenant)) is None:
+                    seen.append(event)
+                continue
+            seen.append(event)
+            twin = self.virtual(key) if event.type == "DELETED" and self.store.get(key) is None else None
+            if twin is not None and _selected(query, twin):
+                revision = event.record.revision
+                shown = msgspec.structs.replace(twin, revision=revision, body=refill(twin.body, revision))
+                seen.append(WatchEvent("ADDED", shown))
+        return seen
 
     def _borrowed(self, query: Query) -> Sequence[Query]:
         found = (source.borrowed(query) for source in self._sources.get(query.resource, ()))
         return [other for other in found if other is not None]
 
 
-def _revision(event: WatchEvent) -> int:
-    return event.record.revision
+def _selected(query: Query, record: Record) -> bool:
+    key = record.key
+    return query.selector is None or query.selector.matches(key.tenant, key.namespace, key.name, record.header)
 
 
 class _Joined:

@@ -73,6 +73,21 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
     show_default=True,
     help="Largest request body.",
 )
+@click.option(
+    "--max-requests-inflight",
+    type=click.IntRange(1),
+    default=400,
+    show_default=True,
+    help="With the next, how many requests the priority levels share.",
+)
+@click.option(
+    "--max-mutating-requests-inflight", type=click.IntRange(0), default=200, show_default=True, help="See there."
+)
+@click.option(
+    "--enable-priority-and-fairness/--no-priority-and-fairness",
+    default=True,
+    help="Whether requests wait for each other by flow schemas and priority levels.",
+)
 @click.option("--audit-policy-file", type=_FILE, help="What is written to the audit log: a Policy of audit.k8s.io/v1.")
 @click.option("--audit-log-path", default="", help="The audit log's file; - is standard output.")
 @click.option(

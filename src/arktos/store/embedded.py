@@ -187,6 +187,10 @@ class EmbeddedStore:
         """The objects of all resources with an ownerReference to `uid`, in no order."""
         return self._replica.index.by_owner(uid)
 
+    def count(self, resource: str, tenant: str | None, namespace: str | None) -> int:
+        """About how many objects there are; costs next to nothing."""
+        return self._replica.index.count(resource, tenant, namespace)
+
     @property
     def problem(self) -> str | None:
         """Why the last write failed, None if it did not. While there is one, a write is tried every half second."""

@@ -113,6 +113,15 @@ class Index:
         """Objects by resource."""
         return {name: resource.count for name, resource in self._resources.items() if resource.count}
 
+    def count(self, resource: str, tenant: str | None, namespace: str | None) -> int:
+        """Objects of a scope; of one of very many namespaces, those of the first."""
+        found = self._resources.get(resource)
+        if found is None:
+            return 0
+        if tenant is None and namespace is None:
+            return found.count
+        return sum(len(found.buckets[space].names) for space in found.scope(tenant, namespace)[:_MAX_COUNTED])
+
     def records(self) -> Iterator[Record]:
         """All, in no order."""
         for resource in self._resources.values():

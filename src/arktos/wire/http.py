@@ -102,7 +102,29 @@ class Upgrade:
 
 
 Reply = Response | Stream | Upgrade
-Handler = Callable[[Request], Reply | Awaitable[Reply]]
+
+
+class Later:
+    """A reply that is made when it is its turn: the handler keeps it and calls `run`. Nothing happens then if the peer
+    has gone (`wanted`)."""
+
+    __slots__ = ("call", "deliver")
+
+    def __init__(self, call: Handler) -> None:
+        self.call = call
+        self.deliver: Callable[[Handler], None] | None = None
+
+    @property
+    def wanted(self) -> bool:
+        return self.deliver is not None
+
+    def run(self) -> None:
+        deliver, self.deliver = self.deliver, None
+        if deliver is not None:
+            deliver(self.call)
+
+
+Handler = Callable[[Request], Reply | Later | Awaitable[Reply]]
 
 
 def chunk(data: bytes) -> bytes:

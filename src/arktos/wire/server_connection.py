@@ -20,7 +20,7 @@ from typing import cast
 from arktos.model.status import ApiError, InternalError, ServiceUnavailable, Timeout
 from arktos.wire import answers
 from arktos.wire.client_connection import keep_alive
-from arktos.wire.http import Peer, Reply, Request, Response, Stream, Upgrade
+from arktos.wire.http import Handler, Later, Peer, Reply, Request, Response, Stream, Upgrade
 from arktos.wire.request_reader import BODY, HEAD, IDLE, RequestReader
 from arktos.wire.server_owner import Owner
 from arktos.wire.server_stream import StreamChannel
@@ -59,6 +59,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         "_channel",
         "_gone",
         "_keep_alive",
+        "_later",
         "_leftover",
         "_lingering",
         "_old",
@@ -89,6 +90,7 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self._request: Request | None = None
         self._channel: StreamChannel | None = None
         self._task: asyncio.Task[None] | None = None
+        self._later: Later | None = None
         self._work: asyncio.Future[bytes] | None = None
         self._leftover: bytearray | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -165,6 +167,8 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self._owner.closed(self)
         if self._task is not None:
             self._task.cancel()
+        if self._later is not None:
+            self._later.deliver = None
         if self._work is not None:
             self._work.cancel()
         if self._lingering is not None:
@@ -284,8 +288,12 @@ class ServerConnection(RequestReader, asyncio.Protocol):
         self._request = request
         if self._owner.observe is not None:
             self._started = perf_counter()
+        self._make(request, self._owner.handler)
+
+    def _make(self, request: Request, handler: Handler) -> None:
+        """Has the reply made, now or later."""
         try:
-            reply = self._owner.handler(request)
+            reply = handler(request)
         except ApiError as error:
             reply = answers.of_error(error)
         except Exception as error:
@@ -294,9 +302,18 @@ class ServerConnection(RequestReader, asyncio.Protocol):
             self._answer(reply)
         elif isinstance(reply, Response | Stream | Upgrade):
             self._reply(reply)
+        elif isinstance(reply, Later):
+            self._busy = True
+            self._later = reply
+            reply.deliver = self._its_turn
         else:
             self._busy = True
             self._task = self._owner.loop.create_task(self._await(request, reply))
+
+    def _its_turn(self, handler: Handler) -> None:
+        self._later = None
+        if self._request is not None:
+            self._make(self._request, handler)
 
     async def _await(self, request: Request, awaitable: Awaitable[Reply]) -> None:
         try:

@@ -14,7 +14,7 @@ from arktos.apiserver.identity import User
 from arktos.apiserver.requestinfo import RequestInfo
 from arktos.model.status import ApiError, ServiceUnavailable, Unauthorized
 from arktos.wire import json, protobuf, yaml
-from arktos.wire.http import Handler, Reply, Request, Response
+from arktos.wire.http import Handler, Later, Reply, Request, Response
 from arktos.wire.mediatype import content_type
 
 _MAX_ID = 64
@@ -30,12 +30,23 @@ DECISION, REASON = "authorization.k8s.io/decision", "authorization.k8s.io/reason
 class Trail:
     """What is known of a request so far. On `Request.about`; only requests that the policy logs have one."""
 
-    __slots__ = ("_auditor", "_body", "_ended", "_status", "_subject", "annotations", "impersonated", "received")
+    __slots__ = (
+        "_auditor",
+        "_body",
+        "_ended",
+        "_form",
+        "_status",
+        "_subject",
+        "annotations",
+        "impersonated",
+        "received",
+    )
 
     def __init__(self, auditor: Auditor, subject: Subject, info: RequestInfo, verdict: Verdict) -> None:
         self._auditor = auditor
         self._subject = (subject, info, verdict)
         self._body: Any = None
+        self._form = ""
         self._status: ApiError | None = None
         self._ended = False
         self.annotations: dict[str, str] = {}
@@ -55,7 +66,7 @@ class Trail:
     def replied(self, request: Request, reply: Reply) -> None:
         """The handler's answer, before it is sent. What lives longer than a request starts here."""
         if isinstance(reply, Response):
-            self._body = reply.body
+            self._body, self._form = reply.body, reply.content_type
         else:
             self.stage(request, "ResponseStarted", 101 if not hasattr(reply, "status") else reply.status)
 
@@ -74,7 +85,7 @@ class Trail:
         self._auditor.count(verdict.level)
         now = time.time() if stage != "RequestReceived" else self.received
         status, annotations, impersonated = self._status, dict(self.annotations), self.impersonated
-        answer = self._body if stage == "ResponseComplete" else None
+        answer, form = self._body if stage == "ResponseComplete" else None, self._form
         held = len(request.body) + _EVENT_SIZE
         if answer is not None:
             held += len(answer) if isinstance(answer, bytes) else sum(map(len, answer))
@@ -83,7 +94,7 @@ class Trail:
             event = _event(request, subject, info, verdict, stage, self.received, now)
             event.impersonated_user = events.UserInfo.of(impersonated) if impersonated else None
             event.response_status = _status_of(code, status)
-            _fill(event, request, subject, verdict, answer, annotations)
+            _fill(event, request, subject, verdict, _as_json(answer, form), annotations)
             event.annotations = annotations or None
             return events.encode(event) + b"\n"
 
@@ -143,6 +154,16 @@ def _fill(
         event.response_object = events.raw(whole, verdict.omit_managed_fields)
 
 
+def _as_json(answer: Any, form: str) -> Any:
+    """An answer's body as JSON, in parts where it was made in parts."""
+    if answer is None or content_type(form) != "protobuf":
+        return answer
+    try:
+        return json.encode(protobuf.decode(answer if isinstance(answer, bytes) else b"".join(answer)))
+    except protobuf.DecodeError:
+        return b""
+
+
 def _readable(request: Request, omit_managed_fields: bool) -> Any:
     """The request's body as JSON."""
     encoding, body = content_type(request.headers.get("content-type", "")), request.body
@@ -179,7 +200,7 @@ class Auditor:
         self._levels: dict[Level, int] = {}
         self.rejected = 0
 
-    def follow(self, request: Request, answer: Handler) -> Reply | Awaitable[Reply]:
+    def follow(self, request: Request, answer: Handler) -> Reply | Later | Awaitable[Reply]:
         """`answer`'s answer, noted. A log that must lose nothing and has no room holds the request back."""
         if self.log.blocking and not self.log.has_room:
             return self._when_there_is_room(request, answer)
@@ -189,7 +210,11 @@ class Auditor:
             self._failed(request, error)
             raise
         if isinstance(reply, Awaitable):
-            return self._later(request, reply)
+            return self._awaited(request, reply)
+        if isinstance(reply, Later):
+            call = reply.call
+            reply.call = lambda request: self.follow(request, call)
+            return reply
         self._replied(request, reply)
         return reply
 
@@ -245,9 +270,13 @@ class Auditor:
                 raise ServiceUnavailable("the audit log cannot be written, and no request goes unlogged", retry_after=1)
             await asyncio.sleep(0.02)
         reply = self.follow(request, answer)
+        while isinstance(reply, Later):
+            turn: asyncio.Future[Handler] = asyncio.get_running_loop().create_future()
+            reply.deliver = turn.set_result
+            reply = (await turn)(request)
         return await reply if isinstance(reply, Awaitable) else reply
 
-    async def _later(self, request: Request, awaitable: Awaitable[Reply]) -> Reply:
+    async def _awaited(self, request: Request, awaitable: Awaitable[Reply]) -> Reply:
         try:
             reply = await awaitable
         except Exception as error:
