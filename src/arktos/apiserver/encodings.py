@@ -8,9 +8,8 @@ likes best, its next choice counts.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from arktos.apiserver import binary
 from arktos.apiserver.encoding import loads
@@ -18,7 +17,7 @@ from arktos.model import registry
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import ApiError, NotAcceptable
 from arktos.wire import answers, protobuf, yaml_encode
-from arktos.wire.http import Reply, Request, Response
+from arktos.wire.http import Handler, Later, Reply, Request, Response
 from arktos.wire.mediatype import JSON, PROTOBUF, YAML, negotiate
 
 EVERY = (JSON, YAML, PROTOBUF)
@@ -35,8 +34,6 @@ _NAMES = {
 }
 _TURN = 0.002
 """Seconds of writing before others have their turn."""
-
-Handler = Callable[[Request], Reply | Awaitable[Reply]]
 
 
 def is_json(accept: str) -> bool:
@@ -57,15 +54,24 @@ def none_of(allowed: tuple[str, ...]) -> NotAcceptable:
     return NotAcceptable(f"only the following media types are accepted: {listed}")
 
 
-async def answer(handler: Handler, request: Request) -> Reply:
+def answer(handler: Handler, request: Request) -> Reply | Later | Awaitable[Reply]:
     """What `handler` answers, or the Status of the error that it raises, in the encoding that the client likes best."""
     try:
         reply = handler(request)
-        if inspect.isawaitable(reply):
-            reply = await reply
     except ApiError as error:
         reply = answers.of_error(error)
-    assert not inspect.isawaitable(reply)
+    if isinstance(reply, Later):
+        call = reply.call
+        reply.call = lambda request: answer(call, request)
+        return reply
+    return _written(request, reply)
+
+
+async def _written(request: Request, made: Reply | Awaitable[Reply]) -> Reply:
+    try:
+        reply = await made if isinstance(made, Awaitable) else made
+    except ApiError as error:
+        reply = answers.of_error(error)
     if not isinstance(reply, Response) or not _is_ours(request, reply):
         return reply
     accept = request.headers.get("accept", "")

@@ -46,7 +46,7 @@ class CustomResources:
             return self._write(call, verb)
         return self._read(call, verb)
 
-    def _read(self, call: Call, verb: str) -> Reply:
+    def _read(self, call: Call, verb: str) -> Reply | Awaitable[Reply]:
         if verb == "get":
             return get(call, self._reader)
         if verb == "list":
