@@ -7,6 +7,12 @@ from typing import Any
 
 import pytest
 
+from arktos.apiserver.admission import Attempt, Effects
+from arktos.apiserver.serviceips import ADDRESSES, ServiceAllocation, parse_ranges
+from arktos.model import registry
+from arktos.model.status import InternalError
+from arktos.store.records import Header, Key, Put
+
 PODS = "/api/v1/namespaces/default/pods"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 PDBS = "/apis/policy/v1/namespaces/default/poddisruptionbudgets"
@@ -422,3 +428,54 @@ async def test_a_service_by_put(api: Any) -> None:
     assert len(_held(api)) == 1
     (await api.put("/api/v1/namespaces/none/services/a", _service("a"))).refused(404)
     assert len(_held(api)) == 1
+
+
+@pytest.mark.parametrize("verb", ["put", "merge", "json"])
+async def test_a_scale_is_booked_as_one(api: Any, verb: str) -> None:
+    (await api.post(DEPLOYMENTS, api.deployment("d"), headers={"user-agent": "kubectl/1"})).ok(201)
+    target = f"{DEPLOYMENTS}/d/scale"
+    if verb == "put":
+        scale = (await api.get(target)).ok()
+        (await api.put(target, {**scale, "spec": {"replicas": 3}}, fieldManager="scaler")).ok()
+    elif verb == "merge":
+        (await api.patch(target, {"spec": {"replicas": 3}}, fieldManager="scaler")).ok()
+    else:
+        patch = [{"op": "replace", "path": "/spec/replicas", "value": 3}]
+        (await api.patch(target, patch, api.JSON_PATCH, fieldManager="scaler")).ok()
+    entries = (await api.get(f"{DEPLOYMENTS}/d")).ok()["metadata"]["managedFields"]
+    (entry,) = (each for each in entries if each["manager"] == "scaler")
+    assert (entry["operation"], entry["subresource"], entry["apiVersion"]) == ("Update", "scale", "apps/v1")
+    assert entry["fieldsV1"] == {"f:spec": {"f:replicas": {}}}
+    assert not any("f:replicas" in each["fieldsV1"]["f:spec"] for each in entries if each["manager"] == "kubectl")
+
+
+async def test_a_pod_of_two_budgets_is_not_evicted(api: Any) -> None:
+    (await api.post(PODS, {**api.pod("p"), "metadata": {"name": "p", "labels": {"app": "x"}}})).ok(201)
+    (await api.patch(f"{PODS}/p/status", {"status": {"phase": "Running"}})).ok()
+    for name in "bc":
+        await _budget(api, 1, name=name)
+    status = (await api.post(f"{PODS}/p/eviction", {"metadata": {"name": "p"}})).refused(500)
+    assert status["reason"] == "InternalError"
+    assert status["message"] == (
+        "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
+    )
+    assert (await api.get(f"{PDBS}/b")).ok()["status"]["disruptionsAllowed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "what"),
+    [
+        ({"type": "NodePort", "ports": [{"port": 1}, {"port": 2}]}, "nodePort"),
+        ({"type": "ClusterIP", "ports": [{"port": 1}]}, "serviceIP"),
+    ],
+)
+async def test_ranges_that_are_used_up(api: Any, spec: dict[str, Any], what: str) -> None:
+    services = ServiceAllocation(api.store, parse_ranges("10.9.0.0/28"), (30000, 30000))
+    taken = [f"10.9.0.{last}" for last in range(1, 15)] if what == "serviceIP" else []
+    if taken:
+        keys = [Key(ADDRESSES, "system", "", address) for address in taken]
+        await api.store.commit([], [Put(key, Header(""), b'{"metadata":{"resourceVersion":""}}') for key in keys])
+    obj = {"metadata": {"name": "s"}, "spec": spec}
+    attempt = Attempt(None, registry.by_resource("services"), "create", obj, None, "")  # type: ignore[arg-type]
+    with pytest.raises(InternalError, match=f"^Internal error occurred: failed to allocate a {what}: range is full$"):
+        services.step(attempt, Effects())

@@ -315,3 +315,66 @@ async def test_a_head_is_no_stream(api: Any) -> None:
     for target in (f"{SECRETS}?watch=true", "/api/v1/watch/secrets"):
         assert (await api("HEAD", target)).code == 200
     assert api.watches.count == 0
+
+
+async def test_a_watch_ends_with_its_tenant(api: Any) -> None:
+    """One that is made under the same name is another."""
+    await api.tenant("acme", "other")
+    ends = await api.watch(f"/tenants/acme{CMS}")
+    stays = await api.watch(f"/tenants/other{CMS}")
+    everywhere = await api.watch("/tenants/all/api/v1/configmaps")
+    (await api.post(f"/tenants/acme{CMS}", api.config_map("old"))).ok(201)
+    assert await ends.take(2) == [("ADDED", "kube-root-ca.crt"), ("ADDED", "old")]
+    (await api.delete(f"/tenants/acme{CMS}/old")).ok()
+    (await api.delete("/tenants/acme/api/v1/namespaces/default/serviceaccounts/default")).ok()
+    (await api.delete("/api/v1/tenants/acme")).ok()
+    (await api.delete("/tenants/acme/api/v1/namespaces/default")).ok()
+    finalized = {"metadata": {"name": "default"}, "spec": {}}
+    (await api.put("/tenants/acme/api/v1/namespaces/default/finalize", finalized)).ok()
+    (await api.put("/api/v1/tenants/acme/finalize", {"metadata": {"name": "acme"}, "spec": {}})).ok()
+    await ends.ended()
+    assert [event["type"] for event in ends.pending()] == ["DELETED"]
+    await api.tenant("acme")
+    (await api.post(f"/tenants/acme{CMS}", api.config_map("new"))).ok(201)
+    assert not ends.pending() and not stays.finished and not everywhere.finished
+    again = await api.watch(f"/tenants/acme{CMS}")
+    assert await again.take(2) == [("ADDED", "kube-root-ca.crt"), ("ADDED", "new")]
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_classes_of_system_that_a_tenant_has_itself(api: Any, late: bool) -> None:
+    """What is hidden is not told of; what is no longer hidden is there again."""
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+
+    def storage_class(name: str, provisioner: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "provisioner": provisioner}
+
+    await api.tenant("acme")
+    start = (await api.get(classes)).rv
+    watch = None if late else await api.watch(f"/tenants/acme{classes}", resourceVersion=start)
+    (await api.post(f"/tenants/acme{classes}", storage_class("own", "a"))).ok(201)
+    (await api.post(classes, storage_class("own", "hidden"))).ok(201)
+    (await api.patch(f"{classes}/own", {"metadata": {"labels": {"x": "y"}}})).ok()
+    (await api.post(classes, storage_class("shared", "s"))).ok(201)
+    watch = watch or await api.watch(f"/tenants/acme{classes}", resourceVersion=start)
+    assert await watch.take(2) == [("ADDED", "own"), ("ADDED", "shared")]
+    (await api.delete(f"/tenants/acme{classes}/own")).ok()
+    gone, back = await watch.next(), await watch.next()
+    assert (gone["type"], gone["object"]["provisioner"]) == ("DELETED", "a")
+    assert (back["type"], back["object"]["provisioner"]) == ("ADDED", "hidden")
+    assert back["object"]["metadata"]["tenant"] == "system"
+    assert not watch.pending()
+
+
+async def test_a_long_past_of_hidden_classes(api: Any) -> None:
+    """However many changes nobody may see, those after them come."""
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    await api.tenant("acme")
+    for root in (f"/tenants/acme{classes}", classes):
+        (await api.post(root, {"metadata": {"name": "own"}, "provisioner": "p"})).ok(201)
+    start = (await api.get(classes)).rv
+    for number in range(250):
+        (await api.patch(f"{classes}/own", {"metadata": {"labels": {"n": str(number)}}})).ok()
+    (await api.post(classes, {"metadata": {"name": "last"}, "provisioner": "p"})).ok(201)
+    watch = await api.watch(f"/tenants/acme{classes}", resourceVersion=start)
+    assert await watch.take(1) == [("ADDED", "last")]

@@ -104,19 +104,28 @@ class Reader:
 
     def changes(self, query: Query, since: int, *, limit: int = 0) -> Sequence[WatchEvent]:
         """As `Store.changes`: whole revisions, at least `limit` events where there are as many."""
-        events: Sequence[WatchEvent] = self.store.changes(query, since, limit=limit)
         if query.resource not in self._sources:
-            return events
-        borrowed = self._borrowed(query)
-        if not borrowed:
-            return self._seen(query, events)
-        found = [events, *(self.store.changes(other, since, limit=limit) for other in borrowed)]
+            return self.store.changes(query, since, limit=limit)
+        seen: list[WatchEvent] = []
+        while True:
+            events, cut = self._merged(query, since, limit)
+            seen += self._seen(query, events)
+            if not cut or len(seen) >= limit:
+                return seen
+            since = events[-1].record.revision
+
+    def _merged(self, query: Query, since: int, limit: int) -> tuple[Sequence[WatchEvent], bool]:
+        """The changes of what is stored and of what is borrowed, and whether the limit cut them off."""
+        queries = [query, *self._borrowed(query)]
+        found = [self.store.changes(each, since, limit=limit) for each in queries]
         # What was cut at the limit says nothing of what comes after it.
         horizon = min((part[-1].record.revision for part in found if limit and len(part) >= limit), default=None)
+        if len(found) == 1:
+            return found[0], horizon is not None
         merged = sorted((event for part in found for event in part), key=lambda event: event.record.revision)
         if horizon is not None:
             merged = [event for event in merged if event.record.revision <= horizon]
-        return self._seen(query, merged)
+        return merged, horizon is not None
 
     def subscribe(self, query: Query, deliver: Deliver) -> Subscription:
         if query.resource not in self._sources:

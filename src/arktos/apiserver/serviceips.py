@@ -76,7 +76,7 @@ class ServiceAllocation:
         families = self._families(service, spec, given)
         held = set(old.get("clusterIPs") or ())
         addresses = [
-            self._claim(service, given[i], i, held) if i < len(given) and given[i] else self._draw(service, family)
+            self._claim(service, given[i], i, held) if i < len(given) and given[i] else self._draw(family)
             for i, family in enumerate(families)
         ]
         spec["clusterIPs"], spec["clusterIP"] = addresses, addresses[0]
@@ -121,7 +121,7 @@ class ServiceAllocation:
     def _is_taken(self, address: str) -> bool:
         return address in self._reserved or self._store.get(_address_key(address)) is not None
 
-    def _draw(self, service: Obj, network: Network) -> str:
+    def _draw(self, network: Network) -> str:
         size = network.num_addresses
         for _ in range(DRAWS):
             address = str(network[random.randrange(1, size - 1)])
@@ -130,7 +130,7 @@ class ServiceAllocation:
         for host in network.hosts():
             if not self._is_taken(str(host)):
                 return str(host)
-        raise InternalError(f"failed to allocate a service IP for {service['metadata'].get('name', '')}: range is full")
+        raise InternalError("Internal error occurred: failed to allocate a serviceIP: range is full")
 
     def _node_ports(self, service: Obj, spec: Obj, old: Obj) -> None:
         ports = spec.get("ports") or []
@@ -149,7 +149,7 @@ class ServiceAllocation:
                 self._claim_port(service, index, number, held)
             elif wants:
                 kept = self._kept(port, old)
-                port["nodePort"] = kept or self._draw_port(service, drawn | held)
+                port["nodePort"] = kept or self._draw_port(drawn | held)
             if port.get("nodePort"):
                 drawn.add(port["nodePort"])
 
@@ -175,14 +175,14 @@ class ServiceAllocation:
         if number not in held and self._store.get(_port_key(number)) is not None:
             raise _invalid(service, field, f"Invalid value: {number}: provided port is already allocated")
 
-    def _draw_port(self, service: Obj, avoid: set[int]) -> int:
+    def _draw_port(self, avoid: set[int]) -> int:
         low, high = self._ports
         start = random.randrange(low, high + 1)
         for offset in range(high - low + 1):
             number = low + (start - low + offset) % (high - low + 1)
             if number not in avoid and self._store.get(_port_key(number)) is None:
                 return number
-        raise InternalError(f"failed to allocate a nodePort for {service['metadata'].get('name', '')}: range is full")
+        raise InternalError("Internal error occurred: failed to allocate a nodePort: range is full")
 
 
 def taken(spec: Obj) -> set[Key]:

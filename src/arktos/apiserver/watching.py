@@ -62,6 +62,8 @@ class WatchServer:
         self.reader = reader
         self._groups: dict[tuple[object, ...], Group] = {}
         self._streams: set[WatchStream] = set()
+        self._of_tenant: dict[str, set[Group]] = {}
+        self._tenants: Subscription | None = None
         self._bookmarks: asyncio.TimerHandle | None = None
 
     @property
@@ -88,10 +90,12 @@ class WatchServer:
             group = self._groups.get(key)
             if group is None:
                 group = self._groups[key] = Group(self, key, query, encoding)
+                self._of_tenant.setdefault(query.tenant or "", set()).add(group)
             stream.start(group, channel, since, initial, initial_bookmark, bookmarks, timeout)
             self._streams.add(stream)
             if self._bookmarks is None:
                 self._schedule_bookmarks()
+                self._tenants = self.reader.store.subscribe(Query("tenants", None), self._on_tenants)
 
         stream = WatchStream()
         return Stream(open=begin, on_drain=stream.resume, on_close=stream.close, content_type=encoding.content_type)
@@ -102,10 +106,24 @@ class WatchServer:
     def drop(self, group: Group) -> None:
         if self._groups.get(group.key) is group:
             del self._groups[group.key]
+            tenant = group.query.tenant or ""
+            self._of_tenant[tenant].discard(group)
+            if not self._of_tenant[tenant]:
+                del self._of_tenant[tenant]
+
+    def _on_tenants(self, events: Sequence[WatchEvent], revision: int) -> None:
+        """A watch ends with its tenant: one that is made under the same name is another."""
+        for event in events:
+            if event.type == "DELETED":
+                for group in list(self._of_tenant.get(event.record.key.name, ())):
+                    for stream in list(group.members):
+                        stream.cut()
 
     def close(self) -> None:
         if self._bookmarks is not None:
             self._bookmarks.cancel()
+        if self._tenants is not None:
+            self._tenants.close()
         for stream in list(self._streams):
             stream.end()
 
@@ -228,6 +246,10 @@ class WatchStream:
         """Ends the stream in good order, after a bookmark where the peer takes them."""
         if self._state is State.LIVE and not self._channel.congested:
             self.bookmark()
+        self.cut()
+
+    def cut(self) -> None:
+        """Ends the stream as it stands."""
         if self._state is not State.CLOSED:
             self._channel.finish()
             self.close()
