@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 4.0
 PORT = 17443
 TICK = os.sysconf("SC_CLK_TCK")
-HEAD = "Host: localhost\r\nAuthorization: Bearer bench-token\r\nAccept: application/json\r\nContent-Type: {type}"
+HEAD = "Host: localhost\r\nAuthorization: Bearer bench-token\r\nAccept: {accept}\r\nContent-Type: {type}"
 POD = {
     "apiVersion": "v1",
     "kind": "Pod",
@@ -86,8 +86,11 @@ class Server:
         self.process.wait()
 
 
-def request(method: str, path: str, body: object = None, content_type: str = "application/json") -> str:
-    head = f"{method} {path} HTTP/1.1\r\n{HEAD.replace('{type}', content_type)}"
+JSON, PROTOBUF = "application/json", "application/vnd.kubernetes.protobuf"
+
+
+def request(method: str, path: str, body: object = None, content_type: str = JSON, accept: str = JSON) -> str:
+    head = f"{method} {path} HTTP/1.1\r\n{HEAD.replace('{type}', content_type).replace('{accept}', accept)}"
     return head + "\r\n\r\n" + (json.dumps(body, separators=(",", ":")) if body is not None else "")
 
 
@@ -217,6 +220,8 @@ def main() -> None:
             one = pods.format("listed") + "/pod-1"
             rows.append(row(server, "get", request("GET", one), 64))
             rows.append(row(server, "list_1000", request("GET", pods.format("listed")), 16))
+            rows.append(row(server, "get_protobuf", request("GET", one, accept=PROTOBUF), 64))
+            rows.append(row(server, "list_1000_protobuf", request("GET", pods.format("listed"), accept=PROTOBUF), 16))
             config = {"metadata": {"name": "c-{i}"}, "data": {"k": "v" * 500}}
             configs = "/api/v1/namespaces/bench/configmaps"
             rows.append(row(server, "create_configmap", request("POST", configs, config), 64))

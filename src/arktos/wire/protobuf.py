@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
+_PIECES = 96
 MAX_FRAME = 16 << 20
 """Bytes that one frame of a watch stream may have."""
 
@@ -90,12 +91,17 @@ def envelope(api_version: str, kind: str, raw: Sequence[bytes]) -> list[bytes]:
 
 
 def list_of(metadata: dict[str, Any], items: Iterable[bytes]) -> list[bytes]:
-    """The message of a list of any kind, in parts: its ListMeta and its items, which are messages. Raises
-    `EncodeError`."""
-    return [
-        _sized(b"\x0a", write_message(message(META + "ListMeta"), metadata, 0)),
-        *(b"\x12" + varint(len(item)) + item for item in items),
-    ]
+    """The message of a list of any kind, in parts of some dozen items: its ListMeta and its items, which are messages.
+    Raises `EncodeError`."""
+    parts = [_sized(b"\x0a", write_message(message(META + "ListMeta"), metadata, 0))]
+    pieces: list[bytes] = []
+    for item in items:
+        pieces += (b"\x12", varint(len(item)), item)
+        if len(pieces) >= _PIECES:
+            parts.append(b"".join(pieces))
+            pieces.clear()
+    parts.append(b"".join(pieces))
+    return parts
 
 
 def watch_event(kind: str, body: bytes) -> bytes:
