@@ -19,7 +19,8 @@ from arktos.model.status import ApiError
 Obj = dict[str, Any]
 Until = Callable[..., Awaitable[None]]
 POD, NODE = registry.by_resource("pods"), registry.by_resource("nodes")
-DAEMONSET = registry.by_resource("daemonsets.apps")
+DAEMONSET, STATEFULSET = registry.by_resource("daemonsets.apps"), registry.by_resource("statefulsets.apps")
+CLAIM = registry.by_resource("persistentvolumeclaims")
 
 
 @pytest.fixture
@@ -118,3 +119,43 @@ async def test_a_daemon_is_on_every_node_and_rolls(admin: Client, until: Until) 
         assert sorted(each["revision"] for each in revisions.items) == [2, 3]
         await admin.delete(NODE, "d3")
         await until(lambda: status(desiredNumberScheduled=2, currentNumberScheduled=2))
+
+
+async def test_a_stateful_set_comes_in_order_and_keeps_its_claims(admin: Client, until: Until) -> None:
+    data = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}},
+    }
+    kept = {"whenScaled": "Delete"}
+    wanted = owner(
+        STATEFULSET,
+        "db",
+        replicas=3,
+        serviceName="dbs",
+        volumeClaimTemplates=[data],
+        persistentVolumeClaimRetentionPolicy=kept,
+    )
+    await admin.create(STATEFULSET, wanted)
+
+    async def status(**wanted: int) -> bool:
+        found = (await admin.get(STATEFULSET, "db", namespace="default")).get("status", {})
+        return all(found.get(name, 0) == value for name, value in wanted.items())
+
+    async def claims() -> list[str]:
+        return sorted(each["metadata"]["name"] for each in (await admin.list(CLAIM, namespace="default")).items)
+
+    async def only_one() -> bool:
+        return await claims() == ["data-db-0"]
+
+    async with nodes_play(admin, "db"):
+        await until(lambda: status(replicas=3, availableReplicas=3, currentReplicas=3, updatedReplicas=3))
+        pods = sorted(await pods_of(admin, "db"), key=lambda pod: pod["metadata"]["resourceVersion"])
+        made = [pod["metadata"]["creationTimestamp"] for pod in sorted(pods, key=lambda pod: pod["metadata"]["name"])]
+        assert made == sorted(made)
+        assert await claims() == ["data-db-0", "data-db-1", "data-db-2"]
+        await admin.patch(STATEFULSET, "db", {"spec": {"template": template("db", "b")}}, namespace="default")
+        await until(lambda: status(observedGeneration=2, updatedReplicas=3, availableReplicas=3, currentReplicas=3))
+        assert {pod["spec"]["containers"][0]["image"] for pod in await pods_of(admin, "db")} == {"b"}
+        await admin.patch(STATEFULSET, "db", {"spec": {"replicas": 1}}, namespace="default")
+        await until(lambda: status(replicas=1, availableReplicas=1))
+        await until(only_one)

@@ -10,6 +10,7 @@ CONTROLLERS: dict[str, str] = {
     "replicaset": "arktos.controllers.replicaset",
     "deployment": "arktos.controllers.deployment",
     "daemonset": "arktos.controllers.daemonset",
+    "statefulset": "arktos.controllers.statefulset",
     "namespace": "arktos.controllers.namespace",
     "garbagecollector": "arktos.controllers.garbagecollector",
     "nodelifecycle": "arktos.controllers.nodelifecycle",

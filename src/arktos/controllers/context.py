@@ -23,10 +23,12 @@ FULL = frozenset(
         "endpointslices.discovery.k8s.io",
         "namespaces",
         "nodes",
+        "persistentvolumeclaims",
         "pods",
         "replicasets.apps",
         "resourcequotas",
         "services",
+        "statefulsets.apps",
         "tenants",
     }
 )

@@ -108,6 +108,15 @@ def view(cached: Cached) -> PodView:
     )
 
 
+def next_available(pods: Iterable[PodView], min_ready: int, now: float) -> float | None:
+    """Seconds until the next ready pod becomes available, None if none is to."""
+    if not min_ready:
+        return None
+    times = (pod.available_at(min_ready) for pod in pods if pod.active)
+    coming = [at - now for at in times if at is not None and at > now]
+    return min(coming) + 0.01 if coming else None
+
+
 def by_node(cached: Cached) -> Iterable[str]:
     """Index values: the node that a pod is bound to."""
     name = cached.decode(_ON_NODE).spec.node_name

@@ -10,7 +10,7 @@ from arktos.controllers.context import Context, Unit
 from arktos.controllers.daemonset import placing, rolling
 from arktos.controllers.failures import Failures
 from arktos.controllers.podcontrol import PodControl
-from arktos.controllers.pods import PodView, view
+from arktos.controllers.pods import PodView, next_available, view
 from arktos.controllers.revisioncontrol import RevisionControl, Standing
 from arktos.model import registry
 from arktos.model.kinds import Obj
@@ -68,7 +68,9 @@ class _DaemonSets:
             await self.control.report(cached, status)
         if failure is not None:
             raise failure
-        return _sooner(wait, _next_available(daemonset, held.values(), now))
+        return _sooner(
+            wait, next_available(map(view, held.values()), int(daemonset["spec"].get("minReadySeconds") or 0), now)
+        )
 
     def _failed(self, cached: Cached, daemonset: Obj, plan: placing.Plan, now: float) -> float | None:
         """Adds to the plan the ended pods that may go now; seconds until the next may. Each failure on a node makes
@@ -105,15 +107,6 @@ class _DaemonSets:
         going = [held[tenant, namespace, pod.name] for pod in delete][: placing.BURST]
         failure = await self.control.create_all(key, daemonset, pods) if pods else None
         return (await self.control.delete_all(key, daemonset, going) if going else None) or failure
-
-
-def _next_available(daemonset: Obj, pods: Iterable[Cached], now: float) -> float | None:
-    min_ready = int(daemonset["spec"].get("minReadySeconds") or 0)
-    if not min_ready:
-        return None
-    times = (view(pod).available_at(min_ready) for pod in pods)
-    coming = [at - now for at in times if at is not None and at > now]
-    return min(coming) + 0.01 if coming else None
 
 
 def _sooner(one: float | None, other: float | None) -> float | None:
