@@ -157,10 +157,10 @@ def test_everything_of_ours_is_described() -> None:
 
 def test_the_hash_follows_what_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     before = openapi.fingerprint.__wrapped__("api/v1")
-    openapi._source.cache_clear()
+    openapi.source.cache_clear()
     monkeypatch.setitem(descriptions._TYPES, "Nic", ("Another text.", {}))
     after = openapi.fingerprint.__wrapped__("api/v1")
-    openapi._source.cache_clear()
+    openapi.source.cache_clear()
     assert before != after
     monkeypatch.undo()
     assert openapi.fingerprint.__wrapped__("api/v1") == before

@@ -61,6 +61,8 @@ class Served:
         self._own = frozenset(kind.group for kind in kinds)
         self._documents: dict[tuple[str, ...], Document] = {}
         self._groups: dict[str, bytes] = {}
+        self.kept: dict[str, Document] = {}
+        """Documents that others make of these kinds, by what they call them."""
 
     @cached_property
     def groups(self) -> Mapping[str, tuple[str, ...]]:

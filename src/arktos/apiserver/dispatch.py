@@ -15,6 +15,7 @@ from arktos.apiserver.audit.trail import Auditor, Trail, audit_id
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Attributes, Authorizer, is_cluster_scoped, refusal
 from arktos.apiserver.call import Call, Params
+from arktos.apiserver.custom.catalogue import Catalogues
 from arktos.apiserver.custom.serving import CustomResources
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.fairness.gate import Flow, Gate, seats
@@ -40,6 +41,9 @@ PUBLIC = frozenset({"/cacerts", "/healthz", "/livez", "/readyz", "/version"})
 """Paths that need no credential (`system:public-info-viewer` upstream)."""
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
+
+_OF_KINDS = ("/api", "/openapi/")
+"""Documents that tell which kinds a tenant has."""
 
 _NAMED_OR_NOT = frozenset({"create", "update", "patch"})
 """Verbs of methods that go to a collection or to an object, never to either."""
@@ -75,6 +79,7 @@ class Dispatcher:
         self._reader = reader
         self._watches = watches
         self._routes = routes
+        self._catalogues = Catalogues(reader.definitions)
         self._custom = CustomResources(reader, watches, routes)
         self._authenticator = authenticator
         self._authorizer = authorizer
@@ -194,6 +199,8 @@ class Dispatcher:
     def _document(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
         if not is_public(info.path):
             self._authorize(request, Attributes(user, _document_verb(request), tenant, path=info.path))
+        if info.path.startswith(_OF_KINDS):
+            return self._documents.answer(request, info, self._catalogues.of(tenant))
         return self._documents.answer(request, info)
 
     def _resource(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
-from arktos.apiserver import discovery, openapi, openapi_v2, version
+from arktos.apiserver import discovery, openapi_v2, version
+from arktos.apiserver.custom import openapi as custom_openapi
+from arktos.apiserver.discovery import BUILT_IN, Served
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.health import Health
 from arktos.apiserver.metrics import Metrics
@@ -32,7 +34,8 @@ _PATHS = [
 
 
 class Documents:
-    """Answers by path. All documents are the same for every tenant; the tenant prefix has been removed."""
+    """Answers by path; the tenant prefix has been removed. Documents are the same for every tenant, but for those of
+    the kinds that it serves."""
 
     def __init__(self, health: Health, metrics: Metrics, issuer: Issuer, root_ca: str = "") -> None:
         self._health = health
@@ -40,7 +43,7 @@ class Documents:
         self._issuer = issuer
         self._root_ca = root_ca.encode()
 
-    def answer(self, request: Request, info: RequestInfo) -> Response:
+    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response:
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         path = info.path
@@ -53,11 +56,11 @@ class Documents:
             query = parse_qs(request.query, keep_blank_values=True)
             answered = self._health.answer(path, "verbose" in query, frozenset(query.get("exclude", ())))
         elif root in {"api", "apis"}:
-            answered = discovery.answer(path, accept, known, encodings)
+            answered = discovery.answer(path, accept, known, encodings, served)
         elif path == "/openapi/v2":
             answered = openapi_v2.answer(accept, known, encodings)
         elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
-            answered = openapi.answer(path, request.query, known, encodings)
+            answered = custom_openapi.answer(path, request.query, known, encodings, served)
         elif path == "/version":
             answered = Response(200, version.document())
         elif path == "/metrics":

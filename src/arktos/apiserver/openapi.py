@@ -26,8 +26,16 @@ PREFIX = "/openapi/v3"
 FORMAT = 1
 """Counts the changes of this writer, so that clients drop what an older one wrote."""
 
-_FOREVER = (("Cache-Control", "public, immutable, max-age=31536000"),)
-_SCHEMAS = "#/components/schemas/"
+FOREVER = (("Cache-Control", "public, immutable, max-age=31536000"),)
+SCHEMAS = "#/components/schemas/"
+SECURITY: Obj = {
+    "BearerToken": {
+        "type": "apiKey",
+        "name": "authorization",
+        "in": "header",
+        "description": "A bearer token: Bearer TOKEN.",
+    }
+}
 
 
 def answer(path: str, query: str = "", if_none_match: str = "", encodings: str = "") -> Response:
@@ -38,7 +46,7 @@ def answer(path: str, query: str = "", if_none_match: str = "", encodings: str =
     if name not in _names():
         raise NotFound("the server could not find the requested resource")
     current = dict(parse_qsl(query)).get("hash") == fingerprint(name)
-    return document(name).answer(if_none_match, encodings, _FOREVER if current else ())
+    return document(name).answer(if_none_match, encodings, FOREVER if current else ())
 
 
 @cache
@@ -47,14 +55,18 @@ def _names() -> dict[str, tuple[str, str]]:
     return {root(group, v): (group, v) for group, versions in discovery.groups().items() for v in versions}
 
 
+def listed() -> dict[str, Obj]:
+    """Where the built-in documents are, by name."""
+    return {name: {"serverRelativeURL": f"{PREFIX}/{name}?hash={fingerprint(name)}"} for name in _names()}
+
+
 @cache
 def index() -> Document:
-    listed = {name: {"serverRelativeURL": f"{PREFIX}/{name}?hash={fingerprint(name)}"} for name in _names()}
-    return Document(dumps({"paths": listed}))
+    return Document(dumps({"paths": listed()}))
 
 
 @cache
-def _source() -> str:
+def source() -> str:
     """A digest of everything that documents are made from, the rows of kinds apart."""
     from importlib import metadata  # slow to import, and needed once
 
@@ -76,7 +88,7 @@ def fingerprint(name: str) -> str:
     """The hash of a document, without making it."""
     group, found = _names()[name]
     rows = [repr(kind) for kind in discovery.kinds_of(group, found)]
-    return hashlib.sha256("\n".join([_source(), *rows]).encode()).hexdigest().upper()
+    return hashlib.sha256("\n".join([source(), *rows]).encode()).hexdigest().upper()
 
 
 def fingerprint_of_all() -> str:
@@ -92,25 +104,17 @@ def document(name: str) -> Document:
     parts = [b'{"openapi":"3.0.0","info":', dumps(info), b',"paths":{']
     roots = {META + "APIResourceList", META + "WatchEvent"}
     for number, path in enumerate(paths(group, found)):
-        parts += (b"," if number else b"", dumps(path.path), b":", dumps(_path(path)))
+        parts += (b"," if number else b"", dumps(path.path), b":", dumps(path_item(path)))
         for operation in path.operations:
             roots |= {operation.response, operation.body} - {""}
     parts.append(b'},"components":{"schemas":{')
     for number, (type_name, node) in enumerate(Types().closure(roots)):
-        parts += (b"," if number else b"", dumps(type_name), b":", dumps(_component(type_name, node)))
-    scheme = {
-        "BearerToken": {
-            "type": "apiKey",
-            "name": "authorization",
-            "in": "header",
-            "description": "A bearer token: Bearer TOKEN.",
-        }
-    }
-    parts += (b'},"securitySchemes":', dumps(scheme), b"}}")
+        parts += (b"," if number else b"", dumps(type_name), b":", dumps(component(type_name, node)))
+    parts += (b'},"securitySchemes":', dumps(SECURITY), b"}}")
     return Document(b"".join(parts), etag=fingerprint(name))
 
 
-def _path(path: Path) -> Obj:
+def path_item(path: Path) -> Obj:
     item: Obj = {operation.method: _operation(operation) for operation in path.operations}
     item["parameters"] = [_parameter(parameter) for parameter in path.parameters]
     return item
@@ -118,7 +122,7 @@ def _path(path: Path) -> Obj:
 
 def _answer(operation: Operation) -> Obj:
     """The schema of an answer; of one that is not the API's, Kubernetes says that it is a string."""
-    return {"$ref": _SCHEMAS + operation.response} if operation.response else {"type": "string"}
+    return {"$ref": SCHEMAS + operation.response} if operation.response else {"type": "string"}
 
 
 def _operation(operation: Operation) -> Obj:
@@ -137,7 +141,7 @@ def _operation(operation: Operation) -> Obj:
     if operation.parameters:
         written["parameters"] = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body:
-        schema = {"schema": {"$ref": _SCHEMAS + operation.body}}
+        schema = {"schema": {"$ref": SCHEMAS + operation.body}}
         written["requestBody"] = {"content": dict.fromkeys(operation.takes, schema)}
         if operation.method != "delete":
             written["requestBody"]["required"] = True
@@ -156,7 +160,8 @@ def _parameter(parameter: Parameter) -> Obj:
     return written
 
 
-def _component(name: str, node: Obj) -> Obj:
+def component(name: str, node: Obj) -> Obj:
+    """A type as it stands among the components."""
     return {"format": "int-or-string", **node} if name == INT_OR_STRING else _node(node)
 
 
@@ -167,9 +172,9 @@ def _node(node: Obj) -> Obj:
     for key, value in node.items():
         match key:
             case "$ref" if len(node) == 1:
-                written["$ref"] = _SCHEMAS + value
+                written["$ref"] = SCHEMAS + value
             case "$ref":
-                written["allOf"] = [{"$ref": _SCHEMAS + value}]
+                written["allOf"] = [{"$ref": SCHEMAS + value}]
             case "properties":
                 written["properties"] = {field: _node(found) for field, found in value.items()}
             case "items" | "additionalProperties" if isinstance(value, dict):

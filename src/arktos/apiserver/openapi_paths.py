@@ -112,7 +112,12 @@ def root(group: str, version: str) -> str:
 def paths(group: str, version: str) -> Iterator[Path]:
     """Everything that can be done in a group-version, by resource."""
     for kind in discovery.kinds_of(group, version):
-        yield from _Writer(kind).paths()
+        yield from paths_of(kind)
+
+
+def paths_of(kind: Kind) -> Iterator[Path]:
+    """Everything that can be done with a kind."""
+    return _Writer(kind).paths()
 
 
 class _Writer:
@@ -126,6 +131,7 @@ class _Writer:
         self._tag = f"{camel}_{kind.version}"
         self._prefix = camel[0].upper() + camel[1:] + kind.version.capitalize()
         self._gvk = (kind.group, kind.version, kind.kind)
+        self._takes, self._patches = (BODIES, PATCHES) if kind.custom is None else (BODIES[:2], PATCHES[:3])
 
     def paths(self) -> Iterator[Path]:
         kind = self._kind
@@ -180,7 +186,7 @@ class _Writer:
                 META + "Status",
                 (*_LIST, *_DELETE),
                 META + "DeleteOptions",
-                BODIES,
+                self._takes,
             )
 
     def _object(self) -> Iterator[Operation]:
@@ -202,7 +208,7 @@ class _Writer:
                 kind.schema if kind.graceful else META + "Status",
                 _DELETE,
                 META + "DeleteOptions",
-                BODIES,
+                self._takes,
                 codes=(_OK, _ACCEPTED),
             )
 
@@ -213,7 +219,7 @@ class _Writer:
         if entry.connects:
             yield from self._connections(entry, gvk)
             return
-        schema = _schema(gvk)
+        schema = kind.schema if gvk == self._gvk else _schema(gvk)
         about = f"the {entry.name} of a {kind.kind}."
         if "create" in entry.verbs:
             yield self._write("post", "post", self._id("create", suffix), f"Creates {about}", gvk, schema)
@@ -239,7 +245,7 @@ class _Writer:
         self, method: str, action: str, name: str, about: str, gvk: tuple[str, str, str], schema: str
     ) -> Operation:
         codes = (_OK, _CREATED, _ACCEPTED) if method == "post" else (_OK, _CREATED)
-        return Operation(method, action, name, self._tag, about, gvk, schema, _WRITE, schema, BODIES, codes=codes)
+        return Operation(method, action, name, self._tag, about, gvk, schema, _WRITE, schema, self._takes, codes=codes)
 
     def _patch(self, name: str, about: str, gvk: tuple[str, str, str], schema: str) -> Operation:
         return Operation(
@@ -252,7 +258,7 @@ class _Writer:
             schema,
             (*_WRITE, _FORCE),
             META + "Patch",
-            PATCHES,
+            self._patches,
             codes=(_OK, _CREATED),
         )
 

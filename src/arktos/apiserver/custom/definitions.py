@@ -19,6 +19,7 @@ RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
 _COMPILED = 2048
 """Definitions that are held compiled; what is not is compiled again."""
 
+
 class DefinitionChanged(ServiceUnavailable):
     """A write was checked against a definition that is no longer the newest; `current` is what stands now."""
 

@@ -93,7 +93,7 @@ class Definition:
             named["kind"],
             named["plural"],
             self.scope,
-            schema="",
+            schema=f"{'.'.join(reversed(self.group.split('.')))}.{custom.version}.{named['kind']}",
             singular=named.get("singular") or named["kind"].lower(),
             short_names=tuple(named.get("shortNames") or ()),
             categories=tuple(named.get("categories") or ()),
