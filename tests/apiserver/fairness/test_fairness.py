@@ -46,9 +46,8 @@ class Caller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self._ask()
 
-    def _ask(self) -> None:
+    def ask(self) -> None:
         self.parser, self.sent = httptools.HttpResponseParser(self), time.perf_counter()
         self.transport.write(self.text)  # type: ignore[attr-defined]
 
@@ -63,7 +62,7 @@ class Caller(asyncio.Protocol):
         self.taken.append(now - self.sent)
         self.codes[code] = self.codes.get(code, 0) + 1
         if now < self.until:
-            self._ask()
+            self.ask()
         else:
             self.transport.close()
 
@@ -83,12 +82,14 @@ async def call(
         f"{method} {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
     ).encode()
-    loop, until = asyncio.get_running_loop(), time.perf_counter() + seconds
+    loop, until = asyncio.get_running_loop(), time.perf_counter() + seconds + connections / 200
     made = [
         await loop.create_connection(lambda: Caller(text, until), "127.0.0.1", server.settings.port, ssl=context)
         for _ in range(connections)
     ]
     callers = [caller for _, caller in made]
+    for caller in callers:
+        caller.ask()
     await asyncio.wait([caller.done for caller in callers], timeout=seconds + 40)
     return callers
 
