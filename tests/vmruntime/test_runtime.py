@@ -271,3 +271,40 @@ async def test_volumes_become_disks_that_the_guest_can_use(
     assert raw.read_bytes()[:5] == b"back\0"
     assert (scratch / "disk.img").stat().st_blocks * 512 < 64 << 20
     await client.remove_sandbox(sandbox)
+
+
+async def test_a_volume_to_boot_from(
+    runtime: RuntimeProcess, client: RuntimeClient, tmp_path: Path, vm_image: Path
+) -> None:
+    """Where it has a boot loader; else the image boots, which may be there to fill it."""
+    full, empty = tmp_path / "full", tmp_path / "empty"
+    for folder in (full, empty):
+        folder.mkdir()
+    raw = full / "disk.img"
+    await asyncio.to_thread(subprocess.run, ["qemu-img", "convert", "-O", "raw", vm_image, raw], check=True)
+    # What the guest's kernel is told tells whose boot loader it was.
+    content = raw.read_bytes()
+    assert content.count(b" quiet ") == 1
+    raw.write_bytes(content.replace(b" quiet ", b" vol=1 "))
+    told = {"script": "echo TOLD=$(cat /proc/cmdline)", "bootVolume": "/disk"}
+
+    async def started(name: str, folder: Path) -> str:
+        config = client.container_config(
+            annotations={"arktos.io/virtual-machine": json.dumps(told)},
+            mounts=[pb.Mount(host_path=str(folder), container_path="/disk")],
+        )
+        machine = await client.container(await client.sandbox(name), config)
+        await client.start(machine)
+        return machine
+
+    machine = await started("full", full)
+    await started("empty", empty)
+    assert "vol=1" in await client.until_logged("full", "GUEST-READY")
+    log = await client.until_logged("empty", "GUEST-READY")
+    assert "TOLD=" in log and "quiet" in log and "vol=1" not in log
+    with pytest.raises(RpcError, match="FAILED_PRECONDITION: the machine boots from a volume"):
+        await client(vm.CREATE_SNAPSHOT, vmpb.CreateSnapshotRequest(id=machine, name="half"))
+
+    bad = client.container_config(annotations={"arktos.io/virtual-machine": json.dumps(told)})
+    with pytest.raises(RpcError, match="bootVolume: no mount has the path '/disk'"):
+        await client.container(await client.sandbox("none"), bad)

@@ -8,6 +8,7 @@ The annotation `arktos.io/virtual-machine` of the container config says it, as J
     hostname    the guest's name, that of the sandbox by default
     instanceId  a new one makes cloud-init run anew
     rootSize    size of the root disk, a Kubernetes quantity; the image's by default
+    bootVolume  the container path of the mount whose disk is booted; the image's disk is, where that is not bootable
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ class BootData:
     instance_id: str = ""
     root_size: int = 0
     """Bytes; 0 for the image's own."""
+    boot_volume: str = ""
 
 
 def parse(text: str) -> BootData:
@@ -56,12 +58,12 @@ def parse(text: str) -> BootData:
     try:
         found = json.loads(text)
     except ValueError as error:
-        raise Invalid(_field(), f"not JSON: {error}") from None
+        raise Invalid(field(), f"not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise Invalid(_field(), "must be a JSON object")
+        raise Invalid(field(), "must be a JSON object")
     hostname = _text(found, "hostname")
     if hostname and not _HOSTNAME.fullmatch(hostname):
-        raise Invalid(_field("hostname"), f"{hostname!r} is not a host name")
+        raise Invalid(field("hostname"), f"{hostname!r} is not a host name")
     return BootData(
         _decoded(_text(found, "userData")),
         _text(found, "script"),
@@ -69,6 +71,7 @@ def parse(text: str) -> BootData:
         hostname,
         _line(found, "instanceId"),
         _size(_text(found, "rootSize")),
+        _text(found, "bootVolume"),
     )
 
 
@@ -118,7 +121,8 @@ def _yaml(meta: dict[str, Any]) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-def _field(name: str = "") -> str:
+def field(name: str = "") -> str:
+    """The name of a part of the annotation, for Invalid."""
     return f"annotations[{ANNOTATION}]" + (f".{name}" if name else "")
 
 
@@ -127,14 +131,14 @@ def _text(found: dict[str, Any], name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise Invalid(_field(name), "must be a string")
+        raise Invalid(field(name), "must be a string")
     return value
 
 
 def _line(found: dict[str, Any], name: str) -> str:
     value = _text(found, name)
     if not value.isprintable():
-        raise Invalid(_field(name), "must be one line of printable characters")
+        raise Invalid(field(name), "must be one line of printable characters")
     return value
 
 
@@ -142,7 +146,7 @@ def _keys(value: Any) -> tuple[str, ...]:
     if value is None:
         return ()
     if not isinstance(value, list) or not all(isinstance(key, str) for key in value):
-        raise Invalid(_field("sshKeys"), "must be a list of strings")
+        raise Invalid(field("sshKeys"), "must be a list of strings")
     return tuple(" ".join(key.split()) for key in value if key.strip())
 
 
@@ -150,7 +154,7 @@ def _decoded(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise Invalid(_field("userData"), f"not base64: {error}") from None
+        raise Invalid(field("userData"), f"not base64: {error}") from None
 
 
 def _size(text: str) -> int:
@@ -159,7 +163,7 @@ def _size(text: str) -> int:
     try:
         size = quantity.parse(text).value
     except ValueError as error:
-        raise Invalid(_field("rootSize"), str(error)) from None
+        raise Invalid(field("rootSize"), str(error)) from None
     if size <= 0:
-        raise Invalid(_field("rootSize"), "must be positive")
+        raise Invalid(field("rootSize"), "must be positive")
     return size

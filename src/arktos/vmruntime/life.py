@@ -13,7 +13,7 @@ from typing import Protocol
 
 from arktos.hostnet import tap
 from arktos.rpc.method import RpcError
-from arktos.vmruntime import disks, volumes
+from arktos.vmruntime import cloudinit, disks, volumes
 from arktos.vmruntime.errors import Failed, NoSpace, WrongState
 from arktos.vmruntime.machine import OOM_KILLED, OUT_OF_MEMORY, Machine, close_all
 from arktos.vmruntime.messages import container_config
@@ -78,7 +78,8 @@ class Life:
         record = machine.record
         sandbox = await self._sandboxes.standing(record.sandbox_id)
         config = container_config(record)
-        planned = await asyncio.to_thread(volumes.plan, config.mounts)
+        boot = cloudinit.parse(config.annotations.get(cloudinit.ANNOTATION, "")).boot_volume
+        planned = await asyncio.to_thread(volumes.plan, config.mounts, boot)
         for volume in planned:
             await _make(volume, machine.disk_folder)
         seed = DiskSpec(serial="cidata", path="cidata.iso", read_only=True)
@@ -88,7 +89,7 @@ class Life:
             accelerator=self._accelerator,
             base_path=record.image_path,
             base_format=record.image_format,
-            disks=(seed, *(volume.disk for volume in planned)),
+            disks=(seed, *[await asyncio.to_thread(volumes.bootable, volume.disk) for volume in planned]),
             nics=(sandbox.nic,) if sandbox.nic else (),
         )
 

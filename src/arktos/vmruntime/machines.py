@@ -87,8 +87,8 @@ class Machines:
         data = cloudinit.parse(config.annotations.get(cloudinit.ANNOTATION, ""))
         if data.root_size and data.root_size < image.virtual_size:
             problem = f"is smaller than the image, which needs {image.virtual_size} bytes"
-            raise Invalid(f"annotations[{cloudinit.ANNOTATION}].rootSize", problem)
-        await asyncio.to_thread(volumes.plan, config.mounts)
+            raise Invalid(cloudinit.field("rootSize"), problem)
+        await asyncio.to_thread(volumes.plan, config.mounts, data.boot_volume)
         hostname = sandbox.hostname or sandbox.metadata.name
         seed = cloudinit.files(data, hostname=hostname, instance_id=sandbox.metadata.uid or sandbox_id)
         id, uid = self._records.new_id(), self._users.claim()

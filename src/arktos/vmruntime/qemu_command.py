@@ -71,11 +71,12 @@ def _root(hardware: Hardware, descriptors: Mapping[str, int]) -> list[str]:
     base = f"driver={hardware.base_format},node-name=base,read-only=on,file.driver=file,file.filename=/dev/fdset/1"
     if hardware.base_format == "qcow2":
         base += ",backing="
+    volume_first = any(disk.boot for disk in hardware.disks)
     root = f"driver=qcow2,node-name={ROOT_NODE},file.driver=file,file.filename={ROOT_DISK},backing=base"
     return [
         *_fd_set(1, descriptors[hardware.base_path]),
         *("-blockdev", base, "-blockdev", f"{root},discard=unmap,detect-zeroes=unmap"),
-        *("-device", f"virtio-blk-pci,drive={ROOT_NODE},serial=root,bootindex=0"),
+        *("-device", f"virtio-blk-pci,drive={ROOT_NODE},serial=root,bootindex={int(volume_first)}"),
     ]
 
 
@@ -89,9 +90,12 @@ def _disk(number: int, disk: DiskSpec, descriptors: Mapping[str, int]) -> list[s
     options += ",read-only=on" if disk.read_only else ",discard=unmap"
     if disk.format == "qcow2":
         options += ",backing="
+    device = f"virtio-blk-pci,drive={node},serial={_escaped(disk.serial)}"
+    if disk.boot:
+        device += ",bootindex=0"
     return [
         *([] if descriptor is None else _fd_set(set_number, descriptor)),
-        *("-blockdev", options, "-device", f"virtio-blk-pci,drive={node},serial={_escaped(disk.serial)}"),
+        *("-blockdev", options, "-device", device),
     ]
 
 

@@ -31,6 +31,8 @@ class DiskSpec(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     format: str = "raw"
     read_only: bool = False
+    boot: bool = False
+    """Tried before the root disk."""
 
 
 class NicSpec(msgspec.Struct, frozen=True, kw_only=True):

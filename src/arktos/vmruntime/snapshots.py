@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from arktos.rpc.method import RpcError
-from arktos.vmruntime import disks
+from arktos.vmruntime import cloudinit, disks
 from arktos.vmruntime.disks import DiskSnapshot
 from arktos.vmruntime.errors import AlreadyExists, Failed, Invalid, NoSpace, NotFound, WrongState
 from arktos.vmruntime.life import Life
 from arktos.vmruntime.machine import Machine
+from arktos.vmruntime.messages import container_config
 from arktos.vmruntime.monitor import Unreachable
 from arktos.vmruntime.power import ACTIVE, Event, Power
 from arktos.vmruntime.qemu_command import ROOT_DISK, ROOT_NODE
@@ -62,8 +63,9 @@ def _sorted(found: list[dict[str, Any]]) -> list[DiskSnapshot]:
 
 async def create(machine: Machine, name: str) -> DiskSnapshot:
     """Raises Invalid, AlreadyExists, NoSpace and Failed: then the machine goes on as before; WrongState while it is
-    suspended, since its disk alone would not be the machine."""
+    suspended, since its disk alone would not be the machine, and for one that boots from a volume."""
     check_name(name)
+    _check_disk(machine)
     async with machine.lock:
         if any(each.name == name for each in await _listed(machine)):
             raise AlreadyExists(f"there is a snapshot {name!r} already")
@@ -74,6 +76,11 @@ async def create(machine: Machine, name: str) -> DiskSnapshot:
         else:
             await disks.create_snapshot(machine.disk_folder / ROOT_DISK, name)
         return await _the(machine, name)
+
+
+def _check_disk(machine: Machine) -> None:
+    if cloudinit.parse(container_config(machine.record).annotations.get(cloudinit.ANNOTATION, "")).boot_volume:
+        raise WrongState("the machine boots from a volume, which a snapshot would not hold")
 
 
 async def _save_with_memory(machine: Machine, name: str) -> None:

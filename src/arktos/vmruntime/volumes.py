@@ -16,11 +16,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import msgspec
 
 from arktos.rpc.protos import cri_pb2 as pb
 from arktos.vmruntime import isofiles
+from arktos.vmruntime.cloudinit import field
 from arktos.vmruntime.errors import Invalid
 from arktos.vmruntime.records import DiskSpec
 
@@ -30,6 +33,7 @@ SCRATCH_SIZE = 1 << 30
 LARGEST_CONTENT = 64 << 20
 """Bytes of files in an ISO disk."""
 _SERIAL_LENGTH = 20
+_SECTOR, _BOOT_RECORD = 512, b"\x55\xaa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +45,39 @@ class VolumeDisk:
     scratch: bool = False
 
 
-def plan(mounts: Iterable[pb.Mount]) -> list[VolumeDisk]:
-    """A disk per mount, in order. Raises Invalid for what is not there or cannot be a disk."""
+def plan(mounts: Iterable[pb.Mount], boot: str = "") -> list[VolumeDisk]:
+    """A disk per mount, in order. That at the container path `boot` is booted. Raises Invalid for what is not there or
+    cannot be a disk."""
+    made, booted = [], not boot
+    for mount, volume in _planned(mounts):
+        if boot and mount.container_path == boot:
+            if volume.content:
+                raise Invalid(field("bootVolume"), f"{mount.host_path} holds files, no disk to boot from")
+            booted = True
+            volume = replace(volume, disk=msgspec.structs.replace(volume.disk, boot=True))
+        made.append(volume)
+    if not booted:
+        raise Invalid(field("bootVolume"), f"no mount has the path {boot!r}")
+    return made
+
+
+def _planned(mounts: Iterable[pb.Mount]) -> Iterator[tuple[pb.Mount, VolumeDisk]]:
     taken: set[str] = {"root", "cidata"}
-    found = []
     for number, mount in enumerate(mounts):
-        field = f"config.mounts[{number}]"
+        where = f"config.mounts[{number}]"
         try:
             mode = os.stat(mount.host_path).st_mode
         except OSError as error:
-            raise Invalid(f"{field}.host_path", f"{mount.host_path}: {error.strerror}") from None
+            raise Invalid(f"{where}.host_path", f"{mount.host_path}: {error.strerror}") from None
         serial = _serial(mount.host_path, taken)
         if stat.S_ISDIR(mode):
-            found.append(_directory(number, mount, serial))
+            yield mount, _directory(number, mount, serial)
         elif stat.S_ISREG(mode) or stat.S_ISBLK(mode):
             kind = "qcow2" if stat.S_ISREG(mode) and mount.host_path.endswith(".qcow2") else "raw"
-            found.append(
-                VolumeDisk(DiskSpec(serial=serial, path=mount.host_path, format=kind, read_only=mount.readonly))
-            )
+            disk = DiskSpec(serial=serial, path=mount.host_path, format=kind, read_only=mount.readonly)
+            yield mount, VolumeDisk(disk)
         else:
-            raise Invalid(f"{field}.host_path", f"{mount.host_path} is neither a file, a directory nor a block device")
-    return found
+            raise Invalid(f"{where}.host_path", f"{mount.host_path} is neither a file, a directory nor a block device")
 
 
 def _serial(path: str, taken: set[str]) -> str:
@@ -80,6 +96,14 @@ def _directory(number: int, mount: pb.Mount, serial: str) -> VolumeDisk:
         disk = DiskSpec(serial=serial, path=f"volume-{number}.iso", read_only=True)
         return VolumeDisk(disk, content=folder)
     return VolumeDisk(DiskSpec(serial=serial, path=os.path.join(folder, SCRATCH_FILE)), scratch=True)
+
+
+def bootable(disk: DiskSpec) -> DiskSpec:
+    """The disk; not to be booted where it is raw and has no boot record: a BIOS tries one disk alone. OSError."""
+    if not disk.boot or disk.format != "raw":
+        return disk
+    with open(os.open(disk.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        return disk if file.read(_SECTOR)[-2:] == _BOOT_RECORD else msgspec.structs.replace(disk, boot=False)
 
 
 def write_content(volume: VolumeDisk, folder: Path) -> None:

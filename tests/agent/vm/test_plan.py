@@ -10,7 +10,8 @@ import pytest
 
 from arktos.agent.pods.observed import NOTHING, Observed, Sandbox
 from arktos.agent.pods.workload import Ended
-from arktos.agent.vm.document import boot_data, user_data
+from arktos.agent.spec.facts import ConfigError
+from arktos.agent.vm.document import boot_data, boot_path, check_user_data, user_data
 from arktos.agent.vm.machine import GUEST_SHUTDOWN, Machine, Power, Want
 from arktos.agent.vm.plan import TABLE, Step, next_step
 from arktos.agent.vm.status import PHASES, STATES, View, machine_pod_status
@@ -170,3 +171,38 @@ def test_boot_data() -> None:
         "bootVolume": "",
         "rootSize": "4Gi",
     }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("#cloud-config\nruncmd: [echo\n", "not YAML: yaml: "),
+        ("#cloud-config\n- echo\n", "not a YAML mapping"),
+        ("#cloud-config\na: \xff", "not YAML"),
+        ("#cloud-config\nruncmd:\n  - echo\n", ""),
+        ("#cloud-config\n", ""),
+        ("#cloud-config-archive\n- {type: text/x}\n", ""),
+        ("## template: jinja\n#cloud-config\n{% if x %}", ""),
+        ("#!/bin/sh\n: [", ""),
+    ],
+)
+def test_cloud_config_that_is_none(content: str, said: str) -> None:
+    machine = {"userData": base64.b64encode(content.encode("latin1")).decode()}
+    if not said:
+        check_user_data(machine)
+        return
+    with pytest.raises(ConfigError) as caught:
+        check_user_data(machine)
+    assert caught.value.reason == "InvalidUserData" and said in caught.value.message
+
+
+def test_the_volume_to_boot_from() -> None:
+    machine = {
+        "bootVolume": "disk",
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}, {"name": "disk", "mountPath": "disk"}],
+    }
+    assert boot_path({}) == "" and boot_path(machine) == "/disk"
+    assert boot_path({**machine, "volumeDevices": [{"name": "disk", "devicePath": "/dev/x"}]}) == "/dev/x"
+    with pytest.raises(ConfigError, match='bootVolume: "other" is in neither') as caught:
+        boot_path({**machine, "bootVolume": "other"})
+    assert caught.value.reason == "InvalidBootVolume"

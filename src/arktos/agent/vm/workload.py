@@ -22,7 +22,7 @@ from arktos.agent.runtimes import NoRuntime, Runtime
 from arktos.agent.spec.facts import ConfigError
 from arktos.agent.spec.hostname import pod_hostname
 from arktos.agent.spec.sandbox import sandbox_config
-from arktos.agent.vm.document import machine_config
+from arktos.agent.vm.document import check_user_data, machine_config
 from arktos.agent.vm.machine import GUEST_SHUTDOWN, Machine, Power, terminates, wanted
 from arktos.agent.vm.observing import look, snapshots
 from arktos.agent.vm.plan import Step, next_step
@@ -205,6 +205,7 @@ class Machines:
         pod, machine = record.pod, record.pod["spec"]["virtualMachine"]
         facts = self._parts.facts()
         memory.hostname = pod_hostname(pod, facts)
+        await asyncio.to_thread(check_user_data, machine)
 
         def wake() -> None:
             self._wake(record.uid)
