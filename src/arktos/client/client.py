@@ -20,13 +20,14 @@ from typing import Literal, Self
 
 import msgspec
 
-from arktos.client import kubeconfig
+from arktos.client import fencing, kubeconfig
 from arktos.client.credentials import BearerToken, ssl_context
 from arktos.client.errors import from_response
 from arktos.client.kubeconfig import ClientConfig, ConfigError
 from arktos.client.paths import Paths, query
 from arktos.client.ratelimit import TokenBucket
 from arktos.client.watching import Watch
+from arktos.model.hashranges import HEADER
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import ApiError, Expired, ServiceUnavailable, TooManyRequests
 from arktos.wire.http_client import HttpClient, ResponseStream
@@ -349,6 +350,8 @@ class Client:
             headers = await self._admit(accept)
             if encoded:
                 headers["Content-Type"] = media
+            if method != "GET" and (tenure := fencing.current()):
+                headers[HEADER] = tenure
             answer = await self._http.request(
                 method, target, headers=headers, body=encoded, timeout=self.config.timeout
             )

@@ -104,6 +104,10 @@ class Controller:
         """Queues a key by hand, in `after` seconds."""
         self._queue.add_after(key, after)
 
+    def within(self, wrap: Callable[[Reconcile], Reconcile]) -> None:
+        """Replaces what is done with a key by what `wrap` makes of it."""
+        self._reconcile = wrap(self._reconcile)
+
     async def run(self) -> None:
         """Waits for the informers, then works until cancelled. The informers are run by their owner."""
         for informer in self._informers:

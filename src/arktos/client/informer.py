@@ -18,6 +18,7 @@ from arktos.client.client import Client
 from arktos.client.errors import ConnectionFailed
 from arktos.client.ratelimit import Backoff
 from arktos.client.reflector import Ask, Reflector
+from arktos.client.watching import Watch, WatchEvent
 from arktos.model.kinds import ALL_TENANTS, Kind, Scope
 from arktos.model.status import ApiError, Expired, InternalError
 from arktos.wire import logs
@@ -32,6 +33,8 @@ _HEALTHY = 5.0
 """Seconds after which a watch counts as good, even if nothing came: its end needs no back-off."""
 _SLICE = 500
 """Objects handled between two looks at the rest of the event loop."""
+_GLANCE = 0.01
+"""Seconds between two looks at how far a mirror is."""
 
 
 class Informer:
@@ -67,6 +70,8 @@ class Informer:
         self._handlers: list[Handler] = []
         self._backoff = Backoff(0.1, 30.0)
         self._complaint = ""
+        self._open: Watch | None = None
+        self._interrupted = False
 
     def __len__(self) -> int:
         return len(self._cache.objects)
@@ -113,21 +118,53 @@ class Informer:
         while True:
             started = loop.time()
             try:
+                await self._prepare()
                 if self._reflector.ask is Ask.LIST:
                     await self._list()
                     continue
                 await self._watch()
                 self._reflector.ended()
-                if loop.time() - started >= _HEALTHY:
+                if self._was_interrupted() or loop.time() - started >= _HEALTHY:
                     self._recovered()
                     continue
             except (ApiError, ConnectionFailed) as error:
+                if self._was_interrupted() and isinstance(error, ConnectionFailed):
+                    self._reflector.ended()
+                    continue
                 relist = self._reflector.ask is Ask.WATCH and isinstance(error, Expired)
                 self._reflector.failed(error)
                 self._complain(error)
                 if relist and loop.time() - started >= _HEALTHY:
                     continue
             await asyncio.sleep(self._backoff.next())
+
+    async def reach(self, revision: int, patience: float = 0.3) -> None:
+        """Returns when the mirror shows all that was so at `revision`. Where no event says so for `patience` seconds,
+        the server is asked for everything once more."""
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time() + patience
+        while not (self.resource_version.isdecimal() and int(self.resource_version) >= revision):
+            if loop.time() >= asked_at and self._reflector.ask is Ask.WATCH:
+                self._reflector.ask = Ask.LIST
+                asked_at = loop.time() + 30.0
+                await self._interrupt()
+            await asyncio.sleep(_GLANCE)
+
+    async def _prepare(self) -> None:
+        """Before the server is asked anything."""
+
+    async def _interrupt(self) -> None:
+        """Ends the watch under way, so that the server is asked anew."""
+        if self._open is not None:
+            self._interrupted = True
+            await self._open.aclose()
+
+    def _was_interrupted(self) -> bool:
+        interrupted, self._interrupted = self._interrupted, False
+        return interrupted
+
+    def _changes(self, event: WatchEvent) -> list[Change]:
+        return self._reflector.event(event)
 
     async def _list(self) -> None:
         listing = await self._client.list_raw(
@@ -161,14 +198,18 @@ class Informer:
             timeout=random.uniform(*_WATCH_SECONDS),
             metadata_only=self._metadata_only,
         )
-        async with watch:
-            while batch := await watch.batch():
-                for event in batch:
-                    changes = reflector.event(event)
-                    if changes:
-                        await self._take(changes)
-                if reflector.ask is Ask.WATCH:
-                    self._recovered()
+        self._open = watch
+        try:
+            async with watch:
+                while batch := await watch.batch():
+                    for event in batch:
+                        changes = self._changes(event)
+                        if changes:
+                            await self._take(changes)
+                    if reflector.ask is Ask.WATCH:
+                        self._recovered()
+        finally:
+            self._open = None
 
     async def _take(self, changes: list[Change]) -> None:
         for count, change in enumerate(changes, 1):

@@ -283,11 +283,22 @@ def ranges(branches: Branches, label: str) -> list[tuple[int, int]] | None:
     """Inclusive ranges, sorted and apart, that cover every match's value for a hash-key label; None if unbounded."""
     covering = []
     for branch in branches:
-        bounds = [found for term in branch if term.label == label and (found := bounds_of(term)) is not None]
+        bounds = [found for term in branch if term.label == label and (found := _hint(term)) is not None]
         if not bounds:
             return None
         covering.append((max(low for low, _high in bounds), min(high for _low, high in bounds)))
     return merged(covering)
+
+
+UNOWNED = -1
+"""Where an index of owners' hash keys has the objects that no owner of the kind has."""
+
+
+def _hint(term: Term) -> tuple[int, int] | None:
+    """Where matches stand in the index of a term's label: `label=` asks for those without such an owner."""
+    if term.operator == "=" and not term.value and term.label.startswith(OWNER_HASH_KEY):
+        return UNOWNED, UNOWNED
+    return bounds_of(term)
 
 
 def merged(covering: list[tuple[int, int]]) -> list[tuple[int, int]]:

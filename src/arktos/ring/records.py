@@ -9,6 +9,8 @@ import msgspec
 from arktos.model.hashranges import Range, held
 from arktos.model.kinds import Obj
 
+HOLDER = "arktos.io/holder"
+"""The annotation that says which process an instance is of."""
 MOST = 2**31 - 1
 """`workloadNum` is an int32."""
 
@@ -45,12 +47,12 @@ def read(obj: Obj, lease: float) -> Instance:
     )
 
 
-def fresh(type: str, name: str, lease: float) -> Obj:
+def fresh(type: str, name: str, lease: float, holder: str = "") -> Obj:
     """The object of one that joins: it owns nothing."""
     return {
         "apiVersion": "v1",
         "kind": "ControllerInstance",
-        "metadata": {"name": name},
+        "metadata": {"name": name, **({"annotations": {HOLDER: holder}} if holder else {})},
         "controllerType": type,
         "controllerKey": 0,
         "workloadNum": 0,

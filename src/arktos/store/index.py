@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from sys import intern
 
 from arktos.model.selectors import Selector
-from arktos.model.selectors_fields import HASH_KEY, OWNER_HASH_KEY
+from arktos.model.selectors_fields import HASH_KEY, OWNER_HASH_KEY, UNOWNED
 from arktos.store.postings import HashRanges, Postings
 from arktos.store.records import Header, Key, Query, Record
 
@@ -318,7 +318,7 @@ def _hash_values(label: str, header: Header) -> Iterable[int]:
     if label == HASH_KEY:
         return (header.hash_key,)
     kind = label[len(OWNER_HASH_KEY) :]
-    return {owner.hash_key for owner in header.owners if owner.kind == kind}
+    return {owner.hash_key for owner in header.owners if owner.kind == kind} or (UNOWNED,)
 
 
 def _constant(keys: Collection[Key]) -> Callable[[], Iterable[Key]]:
