@@ -391,3 +391,22 @@ async def test_the_root_certificate_is_deleted_and_there_again(api: Any) -> None
     assert (await api.get(target)).ok()["data"] == {"other": "x"}
     assert "uid" in (await api.delete(target)).ok()["details"]
     assert (await api.get(target)).ok() == before
+
+
+async def test_deletecollection_with_options(api: Any) -> None:
+    for name in "abc":
+        await _make(api, name, labels={"mine": ""})
+    uid = (await api.get(f"{CMS}/b")).ok()["metadata"]["uid"]
+    tried = (await api.delete(CMS, {"dryRun": ["All"]}, labelSelector="mine")).names
+    assert tried == ["a", "b", "c"] == (await api.delete(CMS, labelSelector="mine", dryRun="All")).names
+    assert (await api.get(CMS, labelSelector="mine")).names == ["a", "b", "c"]
+    # Preconditions are each object's: the first that does not meet them ends it.
+    (await api.delete(CMS, {"preconditions": {"uid": uid}}, labelSelector="mine")).refused(
+        409, "UID in the precondition"
+    )
+    one = await api.delete(CMS, {"preconditions": {"uid": uid}}, fieldSelector="metadata.name=b")
+    assert one.names == ["b"]
+    held = await api.delete(CMS, labelSelector="mine", propagationPolicy="Foreground")
+    assert [item["metadata"]["finalizers"] for item in held.items] == [["foregroundDeletion"]] * 2
+    (await api.delete(CMS, fieldSelector="spec.none=1")).refused(400, "field label not supported")
+    (await api.delete(CMS, {"propagationPolicy": "Sideways"})).refused(422)

@@ -282,3 +282,20 @@ async def test_autoscalers_of_both_versions(api: Any) -> None:
     status = (await api.put(f"{one}/h/status", {**changed, "metadata": {"name": "h"}})).ok()
     assert status["apiVersion"] == "autoscaling/v1"
     assert (await api.delete(f"{one}/h")).ok()["status"] == "Success"
+
+
+async def test_pages_of_a_field_selection(api: Any) -> None:
+    for i in range(7):
+        (await api.post(PODS, api.pod(f"p{i}", nodeName="ab"[i % 2]))).ok(201)
+    found: list[str] = []
+    token = ""
+    while True:
+        query = {"fieldSelector": "spec.nodeName=a,metadata.name!=p2", "limit": "1", "continue": token}
+        page = await api.get(PODS, **query)
+        assert len(page.names) == 1
+        found += page.names
+        token = page.obj["metadata"].get("continue", "")
+        if not token:
+            break
+        assert "remainingItemCount" not in page.obj["metadata"]
+    assert found == ["p0", "p4", "p6"]

@@ -173,3 +173,26 @@ spec:
     metadata: {{labels: {{app: web}}}}
     spec: {{containers: [{{name: c, image: nginx}}]}}
 """
+
+
+def test_kubectl_goes_from_client_side_to_server_side_apply(
+    clients: Callable[[str], Client], shared_apiserver: Any
+) -> None:
+    """kubectl moves what it applied client-side to the manager of server-side apply: fields left out then go."""
+    clients("acme")
+    kubectl = shared_apiserver.tenant("acme")
+
+    def config_map(**data: str) -> str:
+        return json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "moved"}, "data": data})
+
+    def managers() -> set[tuple[str, str]]:
+        found = kubectl.json("get", "configmap", "moved", "--show-managed-fields")["metadata"]["managedFields"]
+        return {(entry["manager"], entry["operation"]) for entry in found}
+
+    kubectl("apply", "--server-side=false", "-f", "-", input=config_map(a="1", b="2"))
+    assert managers() == {("kubectl-client-side-apply", "Update")}
+    kubectl("apply", "--server-side", "-f", "-", input=config_map(a="1"))
+    assert managers() == {("kubectl", "Apply"), ("kubectl-last-applied", "Apply")}
+    assert kubectl.json("get", "configmap", "moved")["data"] == {"a": "1"}
+    kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", input=config_map(a="3"))
+    assert managers() == {("kubectl", "Apply"), ("kubectl-last-applied", "Apply")}
