@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,20 +219,27 @@ def traces(node: Any) -> dict[str, Any]:
             line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if str(root) in line
         ),
         "cgroups": sorted(
-            str(path.relative_to("/sys/fs/cgroup"))
+            path
             for controller in (Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").glob("*"))
-            for path in (controller / cgroup / "kubepods").glob("**/pod*")
+            for path in below(controller / cgroup / "kubepods")
+            if re.search("/pod[^/]*$", path)
         ),
         "logs": sorted(path.name for path in node.settings.layout.pod_logs.iterdir()),
         "pods": sorted(path.name for path in (mine / "agent" / "pods").iterdir()),
         "files": sorted(
-            str(path.relative_to(mine))
+            path
             for folder in ("vmruntime/machines", "vmruntime/sandboxes", "network/interfaces")
-            for path in (mine / folder).rglob("*")
+            for path in below(mine / folder)
         ),
         "addresses": addresses(mine / "network" / "pool.json"),
         "processes": sorted(shims(str(root))),
     }
+
+
+def below(folder: Path) -> Iterator[str]:
+    """All that is in a folder, which may be on its way out."""
+    for where, folders, files in os.walk(folder):
+        yield from (f"{where}/{name}" for name in (*folders, *files))
 
 
 def filled(kinds: list[tuple[str, Obj]], *, of_services: bool) -> dict[str, int]:
@@ -273,10 +280,15 @@ def before(strict_node: Any) -> Obj:
 
 
 @pytest.fixture(scope="module")
-def owners(strict_node: Any, before: Obj) -> dict[bool, Any]:
-    """kubectl of those for whom everything goes wrong at once: a tenant, and the operator (True)."""
+def acme(strict_node: Any, before: Obj) -> Any:
     strict_node.arktos("tenant", "create", TENANT)
-    found = {False: strict_node.tenant(TENANT), True: strict_node.admin}
+    return strict_node.tenant(TENANT)
+
+
+@pytest.fixture(scope="module")
+def owners(strict_node: Any, acme: Any) -> dict[bool, Any]:
+    """kubectl of those for whom everything goes wrong at once: a tenant, and the operator (True)."""
+    found = {False: acme, True: strict_node.admin}
     for privileged, kubectl in found.items():
         pods = [case.pod() for case in CASES if case.privileged is privileged]
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
@@ -285,8 +297,11 @@ def owners(strict_node: Any, before: Obj) -> dict[bool, Any]:
 
 
 @pytest.fixture
-def acme(owners: dict[bool, Any]) -> Any:
-    return owners[False]
+def cleared(strict_node: Any, acme: Any) -> Any:
+    """kubectl of a tenant, on a node that runs nothing."""
+    for kubectl in (acme, strict_node.admin):
+        kubectl("delete", "pods", "--all", "--timeout=60s", timeout=90)
+    return acme
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -313,9 +328,9 @@ def test_its_owner_is_told_why(owners: dict[bool, Any], case: Case, until: Calla
         raise
 
 
-def test_out_of_memory_is_told_as_such(acme: Any, until: Callable[..., Any]) -> None:
+def test_out_of_memory_is_told_as_such(owners: dict[bool, Any], until: Callable[..., Any]) -> None:
     def ends() -> list[Obj]:
-        status = acme.json("get", "pod", "hungry")["status"]["containerStatuses"][0]
+        status = owners[False].json("get", "pod", "hungry")["status"]["containerStatuses"][0]
         return [each["terminated"] for each in (status["state"], status["lastState"]) if "terminated" in each]
 
     found = until(ends, 30, "an end")[0]
@@ -347,62 +362,57 @@ def left_clean(node: Any, before: Obj, until: Callable[..., Any], *, tenants: bo
         raise
 
 
+@pytest.mark.parametrize("kind", ["container", "machine"])
 def test_gone_while_its_image_is_on_its_way(
-    strict_node: Any, acme: Any, before: Obj, until: Callable[..., Any]
+    strict_node: Any, cleared: Any, before: Obj, until: Callable[..., Any], kind: str
 ) -> None:
-    spec = machine(f"{MACHINES}/broken/slow.qcow2")
-    acme("apply", "-f", "-", input=manifest("slow", spec))
-    until(lambda: "Pulling" in reasons(acme, "slow"), WITHIN, "the pull")
-    acme("delete", "pod", "slow", "--timeout=20s")
+    name = f"slow-{kind}"
+    with unanswered(strict_node):
+        never = f"{strict_node.images['registry']}/library/httpd:latest"
+        spec = containers(never) if kind == "container" else machine(f"{MACHINES}/broken/slow.qcow2")
+        cleared("apply", "-f", "-", input=manifest(name, spec))
+        until(lambda: "Pulling" in reasons(cleared, name), WITHIN, "the pull")
+        cleared("delete", "pod", name, "--timeout=20s")
     left_clean(strict_node, before, until)
 
 
-def test_gone_while_its_machine_boots(strict_node: Any, acme: Any, before: Obj, until: Callable[..., Any]) -> None:
-    acme("apply", "-f", "-", input=manifest("booting", machine(f"{MACHINES}/tiny.qcow2")))
-    until(lambda: "Created" in reasons(acme, "booting"), 60, "the machine")
-    acme("delete", "pod", "booting", "--timeout=30s")
-    left_clean(strict_node, before, until)
-
-
-@pytest.mark.parametrize("process", ["containerd", "vmruntime"])
-def test_a_runtime_that_hangs(strict_node: Any, acme: Any, process: str, until: Callable[..., Any]) -> None:
-    """The node says so within a minute, and is well again as soon as the runtime is."""
-
-    def ready() -> Obj:
-        conditions = strict_node.admin.json("get", "node", "n1")["status"]["conditions"]
-        return next(each for each in conditions if each["type"] == KINDS[process])
-
-    until(lambda: ready()["status"] == "True", WITHIN, "a node that is well")
-    pid = strict_node.pid(process)
-    os.kill(pid, signal.SIGSTOP)
+@contextmanager
+def unanswered(node: Any) -> Iterator[None]:
+    """The registry beside a node answers nobody."""
+    port = node.images["registry"].rpartition(":")[2]
+    rules = "add table inet test; add chain inet test input { type filter hook input priority 0; }; "
+    rules += f"add rule inet test input tcp dport {port} drop"
+    node.here.run("nft", rules)
     try:
-        found = until(lambda: ready()["status"] != "True" and ready(), 60, "a node that is not")
-        assert "is down" in found["message"], found
+        yield
     finally:
-        os.kill(pid, signal.SIGCONT)
-    until(lambda: ready()["status"] == "True", 60, "a node that is well again")
+        node.here.run("nft", "delete table inet test")
 
 
-KINDS = {"containerd": "ContainerRuntimeReady", "vmruntime": "VmRuntimeReady"}
+def test_gone_while_its_machine_boots(strict_node: Any, cleared: Any, before: Obj, until: Callable[..., Any]) -> None:
+    cleared("apply", "-f", "-", input=manifest("booting", machine(f"{MACHINES}/tiny.qcow2")))
+    until(lambda: "Created" in reasons(cleared, "booting"), 60, "the machine")
+    cleared("delete", "pod", "booting", "--timeout=30s")
+    left_clean(strict_node, before, until)
 
 
 def test_pods_that_crash_at_once_hold_up_nobody_else(
-    strict_node: Any, acme: Any, before: Obj, until: Callable[..., Any]
+    strict_node: Any, cleared: Any, before: Obj, until: Callable[..., Any]
 ) -> None:
     strict_node.arktos("tenant", "create", "globex")
     globex = strict_node.tenant("globex")
     globex("run", "steady", "--image=busybox", "--", "sleep", "1000")
     globex("wait", "--for=condition=Ready", "pod/steady", "--timeout=30s")
     items = [json.loads(manifest(f"crash-{number}", containers(command="exit 1"))) for number in range(30)]
-    acme("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    cleared("apply", "-f", "-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
     slowest = 0.0
     for _ in range(10):
         began = time.monotonic()
         assert globex("exec", "steady", "--", "echo", "here") == "here\n"
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < 10.0
-    until(lambda: crashed(acme) == 30, 120, "30 pods that have crashed")
-    acme("delete", "pods", "--all", "--timeout=60s", timeout=90)
+    until(lambda: crashed(cleared) == 30, 120, "30 pods that have crashed")
+    cleared("delete", "pods", "--all", "--timeout=60s", timeout=90)
     globex("delete", "pod", "steady", "--grace-period=1", "--timeout=30s")
     left_clean(strict_node, before, until)
 
