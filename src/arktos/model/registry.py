@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from arktos.model import (
     kinds_access,
+    kinds_admission,
+    kinds_aggregation,
     kinds_arktos,
     kinds_certificates,
     kinds_core,
@@ -26,9 +28,11 @@ _KINDS: tuple[Kind, ...] = (
     *kinds_network.ROWS,
     *kinds_policy.ROWS,
     *kinds_access.ROWS,
+    *kinds_admission.ROWS,
     *kinds_metrics.ROWS,
     *kinds_certificates.ROWS,
     *kinds_extension.ROWS,
+    *kinds_aggregation.ROWS,
     *kinds_flowcontrol.ROWS,
     *kinds_devices.ROWS,
 )

@@ -48,6 +48,7 @@ def install(library: Library) -> None:
     ]
     for name, parameters, result, call in searches:
         library.add(name, Overload(tuple(parameters), result, call, member=True, price=patterns.price))
+    library.function("jsonpatch.escapeKey", [STRING], STRING, lambda s: s.replace("~", "~0").replace("/", "~1"))
     library.function("strings.quote", [STRING], STRING, _quoted)
     library.function("base64.encode", [BYTES], STRING, lambda b: base64.b64encode(b).decode())
     library.function("base64.decode", [STRING], BYTES, _decoded)

@@ -104,6 +104,10 @@ class Planner:
     def leave(self, name: str) -> None:
         self._scopes[name].pop()
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a variable of this name."""
+        return bool(self._scopes.get(name)) or name in self.variables
+
     def variable(self, name: str) -> Planned | None:
         scopes = self._scopes.get(name)
         if scopes:
@@ -132,7 +136,11 @@ class Planner:
 
     def _select(self, node: Select) -> Planned:
         path = dotted(node)
-        if path is not None and self.variable(path.partition(".")[0]) is None and not node.test:
+        if path in self.variables and path is not None:  # one that is named like a field: `authorizer.requestResource`
+            found = self.variable(path)
+            assert found is not None
+            return found
+        if path is not None and not node.test and not self.knows(path.partition(".")[0]):
             known = path if path in _TYPE_NAMES else None
             from_library = self.library.functions.get(path)
             if known or (from_library is None and path in access.TYPES_BY_NAME):
@@ -170,7 +178,7 @@ class Planner:
             return special(self, node)
         if node.target is not None:
             path = dotted(node.target)
-            if path is not None and self.variable(path.partition(".")[0]) is None:
+            if path is not None and not self.knows(path.partition(".")[0]):
                 name = f"{path}.{node.function}"
                 if name in self.library.functions:
                     return self._function(node, name, node.args, member=False)

@@ -20,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from arktos.model.defaults import (
+    admission,
     autoscaling,
     core,
     devices,
@@ -49,7 +50,14 @@ _TABLE: Mapping[tuple[str, str], Defaulter] = {
     ("", "Secret"): core.secret,
     ("", "Service"): core.service,
     ("", "Tenant"): core.tenant,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicy"): admission.policy,
+    ("admissionregistration.k8s.io", "MutatingAdmissionPolicyBinding"): admission.binding,
+    ("admissionregistration.k8s.io", "MutatingWebhookConfiguration"): admission.mutating_webhooks,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): admission.policy,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicyBinding"): admission.binding,
+    ("admissionregistration.k8s.io", "ValidatingWebhookConfiguration"): admission.validating_webhooks,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): extension.definition,
+    ("apiregistration.k8s.io", "APIService"): extension.api_service,
     ("apps", "DaemonSet"): workloads.daemon_set,
     ("apps", "Deployment"): workloads.deployment,
     ("apps", "ReplicaSet"): workloads.replica_set,
