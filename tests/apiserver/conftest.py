@@ -17,6 +17,7 @@ from arktos.apiserver import builtin_roles, foundation
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.custom.sharing import SharedDefinitions
+from arktos.apiserver.custom.upkeep import Upkeep
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.health import Health
@@ -324,6 +325,7 @@ class Api:
     writer: Writer
     issuer: Issuer
     agents: Agents
+    upkeep: Upkeep
 
     # What test modules need besides; this module cannot be imported by them.
     JSON, MERGE, STRATEGIC, JSON_PATCH, APPLY = JSON, MERGE, STRATEGIC, JSON_PATCH, APPLY
@@ -483,7 +485,8 @@ async def open_api(folder: Path, signing_key: bytes, window: Window | None = Non
     routes = Routes(writer, issuer, authenticator, authorizer, ResourceMetrics(reader, usage))
     documents = Documents(Health({}, {}), metrics, issuer)
     dispatcher = Dispatcher(reader, watches, routes, authenticator, authorizer, documents, metrics)
-    made = Api(store, dispatcher, watches, writer, issuer, agents)
+    made = Api(store, dispatcher, watches, writer, issuer, agents, Upkeep(writer, watches))
+    made.upkeep.start()
     await made.namespace("default")
     return made
 
@@ -493,6 +496,7 @@ async def api(tmp_path: Path, signing_key: bytes) -> AsyncIterator[Api]:
     """An API server in this process."""
     made = await open_api(tmp_path, signing_key)
     yield made
+    await made.upkeep.aclose()
     made.watches.close()
     await made.store.close()
 

@@ -38,7 +38,11 @@ SCHEMA: Obj = {
         },
         "status": {
             "type": "object",
-            "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}, "phase": {"type": "string"}},
+            "properties": {
+                "replicas": {"type": "integer"},
+                "selector": {"type": "string"},
+                "phase": {"type": "string"},
+            },
         },
     },
 }
@@ -151,17 +155,35 @@ async def test_unknown_fields_are_told_as_the_client_asks(tabs: Any) -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"replicas": "3"}, 'spec.replicas: Invalid value: "string": spec.replicas in body must be of type integer: "string"'),
-        ({"replicas": 0}, "spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1"),
-        ({"replicas": 11}, "spec.replicas: Invalid value: 11: spec.replicas in body should be less than or equal to 10"),
-        ({"schedule": "x"}, r"""spec.schedule: Invalid value: "x": spec.schedule in body should match '^(\d+|\*)(/\d+)?$'"""),
+        (
+            {"replicas": "3"},
+            'spec.replicas: Invalid value: "string": spec.replicas in body must be of type integer: "string"',
+        ),
+        (
+            {"replicas": 0},
+            "spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1",
+        ),
+        (
+            {"replicas": 11},
+            "spec.replicas: Invalid value: 11: spec.replicas in body should be less than or equal to 10",
+        ),
+        (
+            {"schedule": "x"},
+            r"""spec.schedule: Invalid value: "x": spec.schedule in body should match '^(\d+|\*)(/\d+)?$'""",
+        ),
         ({"image": "x" * 21}, "spec.image: Too long: may not be more than 20 bytes"),
         ({"policy": "x"}, 'spec.policy: Unsupported value: "x": supported values: "Always", "Never"'),
-        ({"labels": {"a": 1}}, 'spec.labels.a: Invalid value: "integer": spec.labels.a in body must be of type string: "integer"'),
+        (
+            {"labels": {"a": 1}},
+            'spec.labels.a: Invalid value: "integer": spec.labels.a in body must be of type string: "integer"',
+        ),
         ({"steps": [{"value": 1}]}, "spec.steps[0].name: Required value"),
         ({"steps": [{"name": "a"}, {"name": "a"}]}, 'spec.steps[1]: Duplicate value: {"name":"a"}'),
         ({"tags": ["a", "a"]}, 'spec.tags[1]: Duplicate value: "a"'),
-        ({"port": True}, 'spec.port: Invalid value: "boolean": spec.port in body must be of type integer,string: "boolean"'),
+        (
+            {"port": True},
+            'spec.port: Invalid value: "boolean": spec.port in body must be of type integer,string: "boolean"',
+        ),
     ],
 )
 async def test_values_are_validated_in_kubernetes_words(tabs: Any, spec: Obj, message: str) -> None:
@@ -216,7 +238,9 @@ async def test_server_side_apply_knows_the_topology(tabs: Any) -> None:
     assert made["spec"]["free"] == {"x": 1, "y": 2}
     clash = (await tabs.apply(f"{TABS}/t", tab(schedule="1"), manager="two")).refused(409)
     assert clash["details"]["causes"][0]["field"] == ".spec.schedule"
-    (await tabs.patch(f"{TABS}/t", {}, type=tabs.STRATEGIC)).refused(415, "application/merge-patch+json, application/apply")
+    (await tabs.patch(f"{TABS}/t", {}, type=tabs.STRATEGIC)).refused(
+        415, "application/merge-patch+json, application/apply"
+    )
 
 
 async def test_ratcheting(tabs: Any) -> None:
@@ -224,7 +248,9 @@ async def test_ratcheting(tabs: Any) -> None:
     (await tabs.post(TABS, tab(image="long-enough", replicas=9))).ok(201)
     stricter = definition()
     found = (await tabs.get(f"{CRDS}/crontabs.stable.example.com")).ok()
-    found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["image"]["maxLength"] = 3
+    found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["image"][
+        "maxLength"
+    ] = 3
     (await tabs.put(f"{CRDS}/{stricter['metadata']['name']}", found)).ok()
     (await tabs.patch(f"{TABS}/t", {"spec": {"replicas": 8}})).ok()
     (await tabs.patch(f"{TABS}/t", {"spec": {"image": "four"}})).refused(422, "spec.image: Too long")

@@ -15,6 +15,7 @@ from arktos.apiserver import (
     admission_certificates,
     admission_pods,
     admission_serviceaccount,
+    admission_storage,
     builtin_roles,
     escalation,
     foundation,
@@ -34,6 +35,7 @@ from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.custom import definitions, naming
 from arktos.apiserver.custom.sharing import SharedDefinitions
+from arktos.apiserver.custom.upkeep import Upkeep
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
 from arktos.apiserver.fairness import configuration
@@ -77,6 +79,7 @@ class ApiServer:
     watches: WatchServer = field(init=False)
     kubelets: Kubelets = field(init=False)
     usage: NodeUsage = field(init=False)
+    upkeep: Upkeep = field(init=False)
     server: Server = field(init=False)
     gate: Gate = field(init=False)
     auditor: Auditor | None = field(init=False, default=None)
@@ -159,9 +162,12 @@ class ApiServer:
             raise Unusable(
                 f"--bind-address, --secure-port: cannot listen on {place}: {why}; stop what holds it or choose another"
             ) from error
+        self.upkeep = Upkeep(writer, self.watches)
+        self.upkeep.start()
         log.info("serving", address=options.bind_address, port=self.server.port, revision=self.store.revision)
 
     async def stop(self) -> None:
+        await self.upkeep.aclose()
         self.watches.close()
         await self.server.close(self.options.shutdown_grace)
         await self.usage.aclose()
@@ -259,8 +265,12 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "nodes": [node_rights.own_name, admission_pods.taint],
             "controllerinstances": [ranges.instances],
             "services": [machines.services, services.step],
-            "persistentvolumes": [machines.volumes],
-            "persistentvolumeclaims": [DefaultStorageClass(store).step, limits.check_claim],
+            "persistentvolumes": [machines.volumes, admission_storage.protect_volume],
+            "persistentvolumeclaims": [
+                DefaultStorageClass(store).step,
+                admission_storage.protect_claim,
+                limits.check_claim,
+            ],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
         },

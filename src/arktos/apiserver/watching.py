@@ -119,6 +119,13 @@ class WatchServer:
                     for stream in list(group.members):
                         stream.cut()
 
+    def end(self, resource: str, tenant: str | None) -> None:
+        """Ends the streams of a resource, in one tenant or all (None): its clients begin anew."""
+        for stream in list(self._streams):
+            query = stream.query
+            if query.resource == resource and tenant in (None, query.tenant):
+                stream.end()
+
     def close(self) -> None:
         if self._bookmarks is not None:
             self._bookmarks.cancel()
@@ -212,6 +219,10 @@ class WatchStream:
         self._timeout = loop.call_later(timeout, self.end)
         group.join(self)
         self.resume()
+
+    @property
+    def query(self) -> Query:
+        return self._group.query
 
     def resume(self) -> None:
         """Pulls until the peer is congested or there is nothing left; also the channel's `on_drain`."""

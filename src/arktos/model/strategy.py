@@ -16,6 +16,7 @@ import copy
 from collections.abc import Callable, Mapping
 
 from arktos.model import strategy_pods, strategy_services
+from arktos.model.custom import names as custom_names
 from arktos.model.custom import strategy as custom_strategy
 from arktos.model.kinds import Kind, Obj
 from arktos.model.metadata import carry_over
@@ -24,6 +25,7 @@ Key = tuple[str, str]
 Hook = Callable[[Obj], None]
 Transition = Callable[[Obj, Obj], None]
 
+_DEFINITION = ("apiextensions.k8s.io", "CustomResourceDefinition")
 _ENVELOPE = frozenset({"apiVersion", "kind", "metadata", "status"})
 
 _STATUS_ON_CREATE = frozenset({("", "Node")})
@@ -93,6 +95,12 @@ def finish_create(kind: Kind, obj: Obj) -> None:
     hook = _FINISH.get((kind.group, kind.kind))
     if hook is not None:
         hook(obj)
+
+
+def prepare_delete(kind: Kind, obj: Obj, now: str) -> None:
+    """What the first delete of an object sets on it, in place, beyond its deletion time. `now` is RFC 3339."""
+    if kind.custom is None and (kind.group, kind.kind) == _DEFINITION:
+        custom_names.terminate(obj, now)
 
 
 def prepare_update(kind: Kind, obj: Obj, old: Obj, subresource: str = "", *, keep_unknown: bool = True) -> None:

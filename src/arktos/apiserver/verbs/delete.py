@@ -21,7 +21,7 @@ from arktos.apiserver.lifecycle import is_parent
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.verbs.list import page_of, query_of
 from arktos.apiserver.writes import RETRIES, Writer, busy, finished
-from arktos.model import dates, structure
+from arktos.model import dates, strategy, structure
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import BadRequest, FieldError, Invalid, NotFound, conflict, forbidden, not_found
 from arktos.store.records import AtRevision, Delete, Key, Page, PreconditionFailed, Record, Write
@@ -206,6 +206,8 @@ def mark(kind: Kind, obj: Obj, options: DeleteOptions, now: float) -> Obj | None
         meta["deletionGracePeriodSeconds"] = grace
         if kind.has_generation and int(meta.get("generation") or 0) > 0 and not already:
             meta["generation"] = int(meta["generation"]) + 1
+    if not already:
+        strategy.prepare_delete(kind, marked, stamp(now))
     if is_parent(kind):
         marked["status"] = {**(obj.get("status") or {}), "phase": "Terminating"}
     return None if marked == obj and not finished(kind, marked) else marked

@@ -83,7 +83,7 @@ def accept(obj: Obj, others: Iterable[Obj], now: str) -> Obj:
         clash = _clash(value, had.get(field), taken)
         if not clash:
             accepted[field] = value
-        elif refusal is None:
+        else:  # the last one is told, as upstream
             refusal = (reason, f'"{clash}" is already in use')
     accepted["categories"] = wanted.get("categories")
     status["acceptedNames"] = {field: value for field, value in accepted.items() if value}
@@ -101,6 +101,18 @@ def accept(obj: Obj, others: Iterable[Obj], now: str) -> Obj:
             conditions = put(conditions, ESTABLISHED, "False", *told, now)
     status["conditions"] = _conformance(obj, conditions, now)
     return status
+
+
+def terminate(obj: Obj, now: str) -> None:
+    """What a delete sets on a definition, in place: it stays until its objects are gone, and takes no new ones."""
+    finalizers = obj["metadata"].get("finalizers") or []
+    if FINALIZER not in finalizers:
+        obj["metadata"]["finalizers"] = [*finalizers, FINALIZER]
+    status = dict(obj.get("status") or {})
+    told = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
+    conditions = status.get("conditions") or []
+    status["conditions"] = put(conditions, TERMINATING, "True", "InstanceDeletionPending", told, now)
+    obj["status"] = status
 
 
 def _taken(obj: Obj, others: Iterable[Obj]) -> tuple[set[str], set[str]]:
