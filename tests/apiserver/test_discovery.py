@@ -22,7 +22,7 @@ def read(path: str, accept: str = "") -> Any:
 def test_versions_and_groups() -> None:
     assert read("/api")["versions"] == ["v1"]
     groups = read("/apis")["groups"]
-    assert [g["name"] for g in groups][:2] == ["apps", "events.k8s.io"]
+    assert [g["name"] for g in groups][:3] == ["apiregistration.k8s.io", "apps", "events.k8s.io"]
     autoscaling = next(g for g in groups if g["name"] == "autoscaling")
     assert [v["version"] for v in autoscaling["versions"]] == ["v2", "v1"]
     assert autoscaling["preferredVersion"] == {"groupVersion": "autoscaling/v2", "version": "v2"}

@@ -156,7 +156,8 @@ class Dispatcher:
         whose = None if tenant == ALL_TENANTS or is_cluster_scoped(info.group, info.resource) else tenant
         count = self._reader.count(resource, whose, info.namespace or None)
         limit = params.get("limit", "")
-        return seats(min(count, int(limit)) if limit.isdecimal() and int(limit[:9]) > 0 else count)
+        most = int(limit[:9]) if limit.isdecimal() else 0
+        return seats(min(count, most) if most else count)
 
     def _perform(
         self, request: Request, info: RequestInfo, user: User, tenant: str, params: Params | None, verb: str

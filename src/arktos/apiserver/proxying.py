@@ -77,6 +77,7 @@ async def forward(
     *,
     method: str = "",
     ssl_context: ssl.SSLContext | None = None,
+    server_name: str = "",
     connect_timeout: float = 10.0,
     head_timeout: float = 0.0,
 ) -> Exchange:
@@ -91,6 +92,7 @@ async def forward(
             headers,
             request.body,
             ssl_context=ssl_context,
+            server_name=server_name,
             connect_timeout=connect_timeout,
             head_timeout=head_timeout,
         )

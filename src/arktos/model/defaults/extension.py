@@ -20,3 +20,9 @@ def definition(obj: Obj) -> None:
     service = ((conversion.get("webhook") or {}).get("clientConfig") or {}).get("service")
     if service is not None and service.get("port") is None:
         service["port"] = 443
+
+
+def api_service(obj: Obj) -> None:
+    service = (obj.get("spec") or {}).get("service")
+    if service and not service.get("port"):
+        service["port"] = 443
