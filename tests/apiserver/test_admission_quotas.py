@@ -196,6 +196,8 @@ async def test_objects_services_and_claims(api: Any) -> None:
     assert (found["requests.storage"], found["persistentvolumeclaims"]) == ("6Gi", "2")
     (await api.post(QUOTAS, quota("second", pods="1"))).ok(201)
     (await api.post(QUOTAS, quota("third", pods="1"))).refused(403, "resourcequotas=1, used: resourcequotas=2")
+    for name in "pr":
+        (await api.patch(f"{CLAIMS}/{name}", {"metadata": {"finalizers": None}})).ok()
     for target in (f"{CMS}/one", f"{deployments}/d", f"{SERVICES}/s", f"{CLAIMS}/p", f"{CLAIMS}/r", f"{QUOTAS}/second"):
         assert (await api.delete(target)).code == 200
     assert await used(api) == status["used"]

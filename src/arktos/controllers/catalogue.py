@@ -21,8 +21,12 @@ CONTROLLERS: dict[str, str] = {
     "endpoints": "arktos.controllers.endpoints",
     "nodeipam": "arktos.controllers.nodeipam",
     "resourcequota": "arktos.controllers.resourcequota",
+    "volumeprotection": "arktos.controllers.volumeprotection",
 }
 """Name -> the module whose `build(context)` makes its `Unit`."""
+
+RANGED = frozenset({"deployment", "replicaset"})
+"""Those that mirror their range only, if they may."""
 
 
 def select(names: str) -> Sequence[str]:

@@ -1,0 +1,102 @@
+"""What is in use stays until it is not: claims and volumes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arktos.client import Client
+from arktos.controllers.volumeprotection import CLAIM, POD, VOLUME, claims_of, is_used, release
+from arktos.model import registry
+from arktos.model.status import NotFound
+
+Obj = dict[str, Any]
+Until = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
+TENANT, ACCOUNT = registry.by_resource("tenants"), registry.by_resource("serviceaccounts")
+
+
+def pod(name: str, node: str, *volumes: Obj, phase: str = "Running") -> Obj:
+    spec = {"nodeName": node, "volumes": list(volumes), "containers": [{"name": "c", "image": "i"}]}
+    return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}
+
+
+def test_who_uses_what() -> None:
+    by_name: Obj = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    own: Obj = {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {}}}
+    both = pod("p", "n", by_name, own, {"name": "e", "emptyDir": {}})
+    assert claims_of(both) == {"data", "p-tmp"}
+    assert is_used("data", [both]) and not is_used("other", [both])
+    assert not is_used("data", [pod("p", "", by_name)])
+    assert is_used("data", [pod("p", "n", by_name, phase="Failed")])
+    assert not is_used("p-tmp", [pod("p", "n", own, phase="Failed")])
+
+
+def test_a_finalizer_comes_off_what_is_being_deleted() -> None:
+    meta: Obj = {"name": "c", "namespace": "ns", "tenant": "t", "resourceVersion": "5", "finalizers": ["a", "b"]}
+    assert release(CLAIM, {"metadata": meta}, "a") is None
+    meta["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    found = release(CLAIM, {"metadata": meta}, "a")
+    assert found is not None and found.key == ("t", "ns", "c")
+    assert found.body == {"metadata": {"resourceVersion": "5", "finalizers": ["b"]}}
+    assert release(CLAIM, {"metadata": meta}, "c") is None
+
+
+@pytest.fixture
+async def admin(running: Path) -> AsyncIterator[Client]:
+    async with Client.from_kubeconfig(running / "admin.kubeconfig") as client:
+        yield client
+
+
+async def test_a_claim_and_a_volume_outlive_their_deletion(admin: Client, until: Until) -> None:
+    await admin.create(TENANT, {"apiVersion": "v1", "kind": "Tenant", "metadata": {"name": "kept"}, "spec": {}})
+
+    async def ready() -> bool:
+        return bool((await admin.list(ACCOUNT, tenant="kept", namespace="default")).items)
+
+    await until(ready)
+    meta = {"name": "data", "namespace": "default", "tenant": "kept"}
+    size = {"storage": "1Gi"}
+    claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": size}}
+    made = await admin.create(
+        CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim}
+    )
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    source = {"capacity": size, "accessModes": ["ReadWriteOnce"], "nfs": {"server": "s", "path": "/p"}}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": "vol", "tenant": "kept"},
+        "spec": source,
+    }
+    made = await admin.create(VOLUME, volume)
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
+    bound = {"status": {"phase": "Bound"}}
+    await admin.patch(VOLUME, "vol", bound, tenant="kept", subresource="status")
+    user = pod("p", "some-node", {"name": "v", "persistentVolumeClaim": {"claimName": "data"}})
+    user["metadata"] = {**meta, "name": "p"}
+    del user["status"]
+    await admin.create(POD, {"apiVersion": "v1", "kind": "Pod", **user})
+    await admin.delete(CLAIM, "data", tenant="kept", namespace="default")
+    await admin.delete(VOLUME, "vol", tenant="kept")
+
+    # Another claim that nobody uses goes; by then the first has been looked at, too.
+    free = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {**meta, "name": "free"}, "spec": claim}
+    await admin.create(CLAIM, free)
+    await admin.delete(CLAIM, "free", tenant="kept", namespace="default")
+
+    async def gone(kind: Any, name: str, namespace: str = "default") -> bool:
+        try:
+            await admin.get(kind, name, tenant="kept", namespace=namespace)
+        except NotFound:
+            return True
+        return False
+
+    await until(lambda: gone(CLAIM, "free"))
+    assert not await gone(CLAIM, "data") and not await gone(VOLUME, "vol", "")
+    await admin.delete(POD, "p", tenant="kept", namespace="default", grace_period=0)
+    await until(lambda: gone(CLAIM, "data"))
+    await admin.patch(VOLUME, "vol", {"status": {"phase": "Released"}}, tenant="kept", subresource="status")
+    await until(lambda: gone(VOLUME, "vol", ""))
