@@ -16,7 +16,6 @@ from arktos.apiserver import (
     admission_pods,
     admission_serviceaccount,
     admission_storage,
-    admission_storage,
     builtin_roles,
     escalation,
     foundation,
