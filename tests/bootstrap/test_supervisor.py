@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from arktos.bootstrap.components import Component, Settings
-from arktos.bootstrap.process import Process, born, recorded, running, spawn
+from arktos.bootstrap.process import Process, record, recorded, running, spawn
+from arktos.wire.processes import born
 
 SUPERVISE = """
 import asyncio, json, sys
@@ -196,6 +197,20 @@ def test_a_later_process_with_the_same_number_is_left_alone(tmp_path: Path) -> N
     assert not impostor.alive()
     child.kill()
     child.wait()
+
+
+def test_a_record_from_before_the_machines_start_is_none(tmp_path: Path) -> None:
+    """Number and start time may be equal: those of the first processes are, from start to start."""
+    path, command = tmp_path / "a.json", ["a"]
+    me = Process(os.getpid(), born(os.getpid()))
+    record(path, me, command)
+    assert recorded(path, command) == me
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "boot": "0" * 32}))
+    assert recorded(path, command) is None
+    del found["boot"]
+    path.write_text(json.dumps(found))
+    assert recorded(path, command) == me
 
 
 def test_a_process_that_ended_before_anybody_looked_is_dead() -> None:

@@ -40,6 +40,14 @@ def test_what_is_nobodys_or_ours_may_be_taken_at_once() -> None:
         assert election.may_take(5.0)
 
 
+def test_a_holder_that_has_ended_is_not_waited_for() -> None:
+    election = Election("me", 15.0, {"ended"}.__contains__)
+    election.observe(lease("alive"), 5.0)
+    assert not election.may_take(5.0)
+    election.observe(lease("ended"), 5.0)
+    assert election.may_take(5.0)
+
+
 def test_claims_keep_count_of_transitions() -> None:
     election = Election("me", 15.0)
     election.observe(None, 0.0)

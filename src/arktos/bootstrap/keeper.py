@@ -14,7 +14,7 @@ import time
 
 
 def born(pid: int) -> int:
-    """A process's start time in ticks; 0 if it is gone. (`arktos.bootstrap.process` says the same with more
+    """A process's start time in ticks; 0 if it is gone. (`arktos.wire.processes` says the same with more
     imports.)"""
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -24,11 +24,19 @@ def born(pid: int) -> int:
     return 0 if fields[0] in ("Z", "X") else int(fields[19])
 
 
+def boot() -> str:
+    """As `arktos.wire.processes` has it."""
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip().replace("-", "")
+
+
 def supervisor(path: str) -> tuple[int, int, list[str]] | None:
     try:
         with open(path) as file:
             found = json.load(file)
-        return int(found["pid"]), int(found["born"]), list(found["command"])
+        # What ran before the machine's last start is gone, whoever has its number now.
+        start = int(found["born"]) if found.get("boot", boot()) == boot() else -1
+        return int(found["pid"]), start, list(found["command"])
     except FileNotFoundError:
         return None
 

@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from arktos.wire.processes import boot, born
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -41,17 +43,6 @@ class Process:
                 return False
             time.sleep(0.02)
         return True
-
-
-def born(pid: int) -> int:
-    """A process's start time; 0 if it is not there, or a zombie."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    # The second field, in parentheses, may hold anything, so count from the last parenthesis on.
-    fields = text.rpartition(")")[2].split()
-    return 0 if fields[0] in {"Z", "X"} else int(fields[19])
 
 
 def spawn(command: list[str], log: Path) -> Process:
@@ -94,17 +85,20 @@ def reap() -> None:
 def record(path: Path, process: Process, command: list[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     scratch = path.with_suffix(".new")
-    scratch.write_text(json.dumps({"pid": process.pid, "born": process.born, "command": command}) + "\n")
+    found = {"pid": process.pid, "born": process.born, "boot": boot(), "command": command}
+    scratch.write_text(json.dumps(found) + "\n")
     scratch.replace(path)
 
 
 def recorded(path: Path, command: list[str] | None = None) -> Process | None:
     """The process that was recorded, if it still runs (and was started with `command`). A record that cannot be read
-    is none."""
+    is none, nor is one from before the machine's last start: its number and start time may be anybody's now."""
     try:
         found = json.loads(path.read_text())
         process = Process(int(found["pid"]), int(found["born"]))
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if found.get("boot", boot()) != boot():
         return None
     if command is not None and found.get("command") != command:
         return None

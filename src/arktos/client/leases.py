@@ -2,7 +2,8 @@
 
 A lease is judged by when we last saw it change, on our own monotonic clock, never by the times written in it (as
 client-go does): clocks may differ, their rates may not, by more than the slack between `renew` and `duration`.
-`Election` is the judgement, without I/O; `Leadership` does what it says.
+`Election` is the judgement, without I/O; `Leadership` does what it says. A holder whose identity is the name of a
+process of this machine (`arktos.wire.processes`) that has ended is not waited for.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import AlreadyExists, ApiError, Conflict, NotFound
 from arktos.wire import logs
+from arktos.wire.processes import has_ended
 
 LEASE = registry.by_resource("leases.coordination.k8s.io")
 _RELEASE_SECONDS = 2.0
@@ -35,7 +37,9 @@ class Election:
     """What we know of a lease, and what we may do about it. `now` is our monotonic clock, `wall` the time to
     write."""
 
-    def __init__(self, identity: str, duration: float) -> None:
+    def __init__(self, identity: str, duration: float, ended: Callable[[str], bool] = has_ended) -> None:
+        """`ended` says of a holder's identity whether it has certainly come to its end."""
+        self._ended = ended
         self.identity = identity
         self.leader = ""
         self._duration = duration
@@ -58,8 +62,10 @@ class Election:
         self._valid_for = float(spec.get("leaseDurationSeconds") or self._duration)
 
     def may_take(self, now: float) -> bool:
-        """Whether the lease is ours, nobody's, or its holder was silent for its whole duration."""
-        return self.leader in ("", self.identity) or now >= self._seen_at + self._valid_for
+        """Whether the lease is ours, nobody's, of a holder that has ended, or of one that was silent for its whole
+        duration."""
+        expired = now >= self._seen_at + self._valid_for
+        return self.leader in ("", self.identity) or expired or self._ended(self.leader)
 
     def claim(self, name: str, namespace: str, wall: datetime) -> Obj:
         """The lease to write for being, or staying, its holder."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 from pathlib import Path
 
 from arktos.client import Client, ConnectionFailed, Leadership, LeadershipLost, Recorder
@@ -16,6 +15,7 @@ from arktos.model.status import ApiError
 from arktos.scheduler.metrics import Metrics
 from arktos.scheduler.service import Service
 from arktos.wire import logs
+from arktos.wire.processes import own_name
 
 NAME = "arktos-scheduler"
 COMPONENT = "default-scheduler"
@@ -75,7 +75,7 @@ class _Scheduler:
 
     async def run(self) -> None:
         await self._reach()
-        identity = f"{socket.gethostname()}_{os.getpid()}"
+        identity = own_name()
         while True:
             try:
                 async with Leadership(self._client, NAME, _NAMESPACE, identity, tenant=_TENANT):
