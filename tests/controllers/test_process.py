@@ -16,9 +16,8 @@ import pytest
 from arktos.bootstrap import credentials
 from arktos.bootstrap.components import Settings, components
 from arktos.client import Client
-from arktos.client.leases import LEASE
 from arktos.controllers.catalogue import CONTROLLERS
-from arktos.controllers.leading import lease_name
+from arktos.ring.runner import INSTANCE
 from arktos.wire.http_client import ConnectionFailed, HttpClient
 
 Until = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
@@ -73,12 +72,16 @@ async def test_it_waits_for_the_server_works_and_leaves_in_order(unready: tuple[
             await until(ready)
             async with Client.from_kubeconfig(root / "admin.kubeconfig") as client:
 
-                async def holders() -> set[str]:
-                    items = (await client.list(LEASE, namespace="kube-system")).items
-                    return {each["metadata"]["name"] for each in items if each["spec"].get("holderIdentity")}
+                async def owned() -> int:
+                    """How many rings this process is the one member of."""
+                    items = (await client.list(INSTANCE)).items
+                    return sum(
+                        not each["isLocked"] and each["rangeStart"] == 0 and each["controllerKey"] == 2**63 - 1
+                        for each in items
+                    )
 
                 async def all_held() -> bool:
-                    return await holders() == {lease_name(name) for name in CONTROLLERS}
+                    return await owned() == len(CONTROLLERS)
 
                 await until(all_held)
                 metrics = (await ask(port, "/metrics"))[1]
@@ -88,7 +91,7 @@ async def test_it_waits_for_the_server_works_and_leaves_in_order(unready: tuple[
                 controllers.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(controllers.wait, 5) == 0
                 assert time.monotonic() - began < 2
-                assert await holders() == set()
+                assert await owned() == 0 and not (await client.list(INSTANCE)).items
         finally:
             for process in (controllers, *servers):
                 process.kill()

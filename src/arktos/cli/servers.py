@@ -156,6 +156,13 @@ def apiserver(check: bool, **options: Any) -> None:
 )
 @click.option("--cluster-signing-cert-file", type=_FILE, help="CA that signs approved certificate requests, PEM.")
 @click.option("--cluster-signing-key-file", type=_FILE, help="Its key, PEM.")
+@click.option(
+    "--ring-lease",
+    type=click.FloatRange(min=1.0),
+    default=15.0,
+    show_default=True,
+    help="Seconds of silence after which others take what this process works on.",
+)
 def controllers(
     kubeconfig: Path,
     names: str,
@@ -165,8 +172,9 @@ def controllers(
     node_cidr_mask_size: int,
     cluster_signing_cert_file: Path | None,
     cluster_signing_key_file: Path | None,
+    ring_lease: float,
 ) -> None:
-    """Run control loops, beside others of their kind if there are any."""
+    """Run control loops, sharing the work with others of their kind if there are any."""
     from arktos.client.kubeconfig import ConfigError
     from arktos.controllers.context import Settings
     from arktos.controllers.nodeipam.ranges import Ranges
@@ -184,7 +192,7 @@ def controllers(
         raise click.BadParameter(str(error), param_hint="--controllers") from error
     _run(
         "controllers",
-        run(kubeconfig, chosen, health_address, health_port, settings),
+        run(kubeconfig, chosen, health_address, health_port, settings, ring_lease),
         (ConfigError, OSError, ValueError),
     )
 

@@ -138,7 +138,7 @@ class Informer:
                     continue
             await asyncio.sleep(self._backoff.next())
 
-    async def reach(self, revision: int, patience: float = 0.3) -> None:
+    async def reach(self, revision: int, patience: float = 0.1) -> None:
         """Returns when the mirror shows all that was so at `revision`. Where no event says so for `patience` seconds,
         the server is asked for everything once more."""
         loop = asyncio.get_running_loop()

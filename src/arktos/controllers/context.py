@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
 from arktos.client import Cached, Client, Controller, Informer, Informers, Key, Recorder
 from arktos.client.cache import by_controller, by_namespace, by_owner
+from arktos.client.ranged import Membership, RangedInformer
 from arktos.controllers.metrics import Metrics
 from arktos.model import registry
+from arktos.model.hashkey import hash_key
 from arktos.model.kinds import Kind, Scope
 
 FULL = frozenset(
@@ -54,14 +57,36 @@ class Settings:
     cluster_signing_key_file: str = ""
 
 
+class Sharing(enum.Enum):
+    """How the processes that run a controller share its work."""
+
+    WHOLE = "one process has all of it"
+    KEYS = "each has a range of its keys' hashes, and mirrors everything"
+    RANGES = "each has a range of its objects' hash keys, and mirrors that"
+
+
 @dataclass(slots=True)
 class Unit:
     """A controller ready to run: work queues, what else it does while it is active, and the mirrors whose objects it
-    has to look at when it becomes active."""
+    has to look at when it becomes active.
+
+    Work is shared by the objects of `primary`, whose keys are what the queues carry. `parts` are the mirrors that must
+    show what others did before a range was ours. `type` is the ring's name for the controller."""
 
     controllers: list[Controller] = field(default_factory=list)
     tasks: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     refresh: Callable[[], None] = lambda: None
+    sharing: Sharing = Sharing.WHOLE
+    type: str = ""
+    primary: Informer | None = None
+    parts: list[Informer] = field(default_factory=list)
+
+    def place(self, key: Key) -> int | None:
+        """Where a key stands on the ring; None for one that has no place any more."""
+        if self.sharing is not Sharing.RANGES:
+            return hash_key("/".join(key))
+        cached = None if self.primary is None else self.primary.get(*key)
+        return None if cached is None else hash_key(cached.uid)
 
     async def run(self) -> None:
         """Works until cancelled."""
@@ -93,6 +118,7 @@ class Context:
         self.wall = wall
         self.informers = Informers(client)
         self.recorders: list[Recorder] = []
+        self.ranged: dict[tuple[str, str, str], RangedInformer] = {}
         self._mirrors: dict[str, Informer] = {}
 
     def mirror(self, resource: str) -> Informer:
@@ -112,6 +138,20 @@ class Context:
                 kind, indexes=indexes, metadata_only=resource not in FULL
             )
         return informer
+
+    def part(self, type: str, resource: str, owner: str = "") -> Informer:
+        """The mirror of a controller that shares by ranges: of its own objects, or of those that objects of the kind
+        `owner` own, and of those that nobody manages. Where the process mirrors the resource whole for another
+        controller, it is that one: a second stream would cost more than it spares. Indexes as of `mirror`."""
+        if resource in self._mirrors:
+            return self.mirror(resource)
+        known = self.ranged.get((type, resource, owner))
+        if known is None:
+            indexes = {"owner": by_owner, "namespace": by_namespace, "controller": by_controller}
+            kind = registry.by_resource(resource)
+            known = RangedInformer(self.client, kind, Membership(owner), indexes=indexes)
+            self.ranged[type, resource, owner] = known
+        return known
 
     def controller(
         self,
@@ -133,6 +173,7 @@ class Context:
     def unsynced(self) -> str | None:
         """Which mirrors have no complete state yet; None when all have."""
         waiting = [resource for resource, informer in self._mirrors.items() if not informer.synced.is_set()]
+        waiting += [each.kind.resource for each in self.ranged.values() if each.place and not each.synced.is_set()]
         return f"waiting for {', '.join(waiting)}" if waiting else None
 
 

@@ -12,7 +12,7 @@ from arktos.client import Cached, Key
 from arktos.controllers import ending
 from arktos.controllers.actions import Delete, perform, perform_all
 from arktos.controllers.content import Content
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.ending import PATIENCE
 from arktos.controllers.freshness import revision
 from arktos.model import dates, registry
@@ -86,4 +86,4 @@ def build(context: Context) -> Unit:
             if namespace.deleting:
                 controller.enqueue(namespace.key)
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=work.namespaces, parts=[])

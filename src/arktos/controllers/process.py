@@ -1,21 +1,22 @@
-"""The process `arktos controllers`: mirrors, leases, controllers, health; from its start to SIGTERM."""
+"""The process `arktos controllers`: mirrors, rings, controllers, health; from its start to SIGTERM."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import signal
 import socket
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from arktos.controllers.catalogue import CONTROLLERS, select
+from arktos.controllers.catalogue import CONTROLLERS, RANGED, select
 
 if TYPE_CHECKING:
     from arktos.client import Client
     from arktos.controllers.context import Context, Settings, Unit
+    from arktos.controllers.sharing import Posts
 
 __all__ = ["run", "select"]
 
@@ -23,13 +24,21 @@ _PROBE_SECONDS = 0.05
 
 
 async def run(
-    kubeconfig: Path, names: Sequence[str], health_address: str, health_port: int, settings: Settings | None = None
+    kubeconfig: Path,
+    names: Sequence[str],
+    health_address: str,
+    health_port: int,
+    settings: Settings | None = None,
+    lease: float = 15.0,
 ) -> None:
-    """Runs controllers until SIGTERM or SIGINT; leases are given up on the way out. ConfigError for a kubeconfig that
-    cannot be used, OSError for a health port that cannot be had."""
+    """Runs controllers until SIGTERM or SIGINT; what they own is handed over on the way out. Others wait `lease`
+    seconds for us if we fall silent. ConfigError for a kubeconfig that cannot be used, OSError for a health port that
+    cannot be had."""
     from arktos.client import Client
     from arktos.client.serving import HealthServer
     from arktos.controllers.context import Context
+    from arktos.controllers.sharing import Posts
+    from arktos.ring.events import Timing
 
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -37,28 +46,32 @@ async def run(
         loop.add_signal_handler(number, stopping.set)
     async with Client.from_kubeconfig(kubeconfig, user_agent="arktos-controllers") as client:
         context = Context(client, settings=settings)
-        units: dict[str, Unit] = {name: importlib.import_module(CONTROLLERS[name]).build(context) for name in names}
+        # Those that share by ranges come last: they look what is mirrored whole anyway.
+        order = sorted(names, key=lambda name: name in RANGED)
+        units: dict[str, Unit] = {name: importlib.import_module(CONTROLLERS[name]).build(context) for name in order}
+        timing = Timing(lease, patience=lease * 2 / 3, rest=lease * 2)
+        posts = Posts(context, units, timing, f"{socket.gethostname()}_{os.getpid()}")
         ready = {"informers": context.unsynced}
         async with HealthServer(health_address, health_port, ready=ready, metrics=context.metrics.render):
-            working = asyncio.create_task(_work(context, units), name="controllers")
+            working = asyncio.create_task(_work(context, posts), name="controllers")
             stopped = asyncio.create_task(stopping.wait(), name="signals")
             await asyncio.wait({working, stopped}, return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
+            if not working.done():
+                await posts.leave()
             working.cancel()
             await asyncio.wait({working, stopped})
             if not working.cancelled():
                 working.result()
 
 
-async def _work(context: Context, units: dict[str, Unit]) -> None:
-    from arktos.controllers.leading import lead
-
-    identity = f"{socket.gethostname()}_{uuid.uuid4()}"
+async def _work(context: Context, posts: Posts) -> None:
     await _reachable(context.client)
     async with asyncio.TaskGroup() as group:
-        # Leases first: they are small, and the mirrors' handshakes keep the loop busy for a while.
-        for name, unit in units.items():
-            group.create_task(lead(context.client, name, unit, identity, context.metrics))
+        # Rings first: they are small, and the mirrors' handshakes keep the loop busy for a while.
+        group.create_task(posts.run(group))
+        for part in context.ranged.values():
+            group.create_task(part.run())
         for recorder in context.recorders:
             group.create_task(recorder.run())
         await asyncio.sleep(0)

@@ -6,7 +6,7 @@ import contextlib
 
 from arktos.client import Cached, Key
 from arktos.controllers.actions import Create, into_the_ending, perform
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.model import registry
 from arktos.model.status import AlreadyExists, Forbidden, NotFound
 
@@ -48,4 +48,4 @@ def build(context: Context) -> Unit:
         for namespace in namespaces.items():
             controller.enqueue(namespace.key)
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=namespaces, parts=[accounts])

@@ -10,7 +10,7 @@ from arktos.client import Cached, Key
 from arktos.controllers import conditions, ending
 from arktos.controllers.actions import Create, Delete, Patch, perform, perform_all
 from arktos.controllers.content import Content
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.ending import PATIENCE
 from arktos.controllers.freshness import revision
 from arktos.controllers.serviceaccount import DEFAULT
@@ -146,4 +146,4 @@ def build(context: Context) -> Unit:
         for tenant in work.tenants.items():
             controller.enqueue(tenant.key)
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=work.tenants, parts=[work.namespaces])

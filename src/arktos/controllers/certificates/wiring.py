@@ -8,7 +8,7 @@ from arktos.client import Cached, Key
 from arktos.controllers.actions import Delete, Replace, perform
 from arktos.controllers.certificates.authority import Authority
 from arktos.controllers.certificates.reconcile import node_name, step
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.model import registry
 from arktos.model.status import Conflict, NotFound
 
@@ -56,7 +56,7 @@ def build(context: Context) -> Unit:
         for request in requests.items():
             controller.enqueue(_key(request))
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=requests, parts=[])
 
 
 def _key(request: Cached) -> Key:

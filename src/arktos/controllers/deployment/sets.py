@@ -50,6 +50,14 @@ def number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() else 0
 
 
+def unfinished(obj: Obj) -> int:
+    """How many of its pods have not ended, as its status has it; at least one while that is older than the spec."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    counted = int(status.get("replicas") or 0) + int(status.get("terminatingReplicas") or 0)
+    observed = int(status.get("observedGeneration") or 0) >= int(meta.get("generation") or 0)
+    return counted if observed else max(counted, 1)
+
+
 def view(cached: Cached) -> SetView:
     return view_of(cached.obj())
 

@@ -8,19 +8,19 @@ from arktos.client import Cached, Key
 from arktos.client.controller import controller_key
 from arktos.controllers import owners
 from arktos.controllers.actions import FAILURES, Create, Delete, Patch, perform
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.deployment import progress, sets
 from arktos.controllers.deployment.hashing import same_template
 from arktos.controllers.deployment.reconcile import Plan, Scale, World, plan
 from arktos.controllers.deployment.revisions import replica_annotations
 from arktos.controllers.deployment.rolling import recreates
 from arktos.controllers.freshness import OwnWrites
-from arktos.controllers.pods import view as pod_view
 from arktos.model import dates, registry, selectors
 from arktos.model.kinds import Obj
 from arktos.model.status import AlreadyExists, NotFound
 
 NAME = "deployment"
+TYPE = "Deployment"
 DEPLOYMENT = registry.by_resource("deployments.apps")
 REPLICASET = registry.by_resource("replicasets.apps")
 _ORPHANS = "unmanaged"
@@ -29,9 +29,8 @@ _ORPHANS = "unmanaged"
 class _Deployments:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.deployments = context.mirror("deployments.apps")
-        self.replicasets = context.mirror("replicasets.apps")
-        self.pods = context.mirror("pods")
+        self.deployments = context.part(TYPE, "deployments.apps")
+        self.replicasets = context.part(TYPE, "replicasets.apps", "Deployment")
         self.replicasets.add_index(_ORPHANS, owners.unmanaged_in_namespace)
         self.recorder = context.recorder("deployment-controller")
         self.writes = OwnWrites(self.replicasets)
@@ -40,15 +39,6 @@ class _Deployments:
     def rivals(self, replicaset: Cached) -> Iterable[Key]:
         candidates = self.deployments.by_index("namespace", f"{replicaset.tenant}/{replicaset.namespace}")
         return owners.orphan_rivals(replicaset, candidates)
-
-    def of_pod(self, pod: Cached) -> Iterable[Key]:
-        """The deployment above a pod's ReplicaSet: one that recreates waits for its pods to go."""
-        managing = pod.controller
-        if managing is None or managing.kind != "ReplicaSet":
-            return ()
-        replicaset = self.replicasets.get(pod.tenant, pod.namespace, managing.name)
-        owner = replicaset.controller if replicaset is not None else None
-        return () if owner is None else ((pod.tenant, pod.namespace, owner.name),)
 
     async def reconcile(self, key: Key) -> float | None:
         cached = self.deployments.get(*key)
@@ -67,13 +57,10 @@ class _Deployments:
         now = self.context.wall()
         text = dates.rfc3339(dates.from_unix(now))
         views = [sets.view(each) for each in held]
-        pods = {each.uid: self._pods_of(each.uid) for each in held} if recreates(deployment) else {}
+        pods = {each.uid: sets.unfinished(each.obj()) for each in held} if recreates(deployment) else {}
         step = plan(World(DEPLOYMENT, deployment, views, pods, now, text))
         await self._do(key, deployment, step)
         return step.again
-
-    def _pods_of(self, uid: str) -> int:
-        return sum(1 for pod in self.pods.by_index("controller", uid) if not pod_view(pod).ended)
 
     async def _claim(self, key: Key, cached: Cached, deployment: Obj) -> list[Cached]:
         matches = selectors.from_label_selector(deployment["spec"]["selector"]).matches_labels
@@ -196,10 +183,10 @@ def build(context: Context) -> Unit:
     controller.watches(work.deployments)
     controller.watches(work.replicasets, controller_key("Deployment"))
     controller.watches(work.replicasets, work.rivals)
-    controller.watches(work.pods, work.of_pod, when=lambda old, new: new is None)
 
     def refresh() -> None:
         for deployment in work.deployments.items():
             controller.enqueue(deployment.key)
 
-    return Unit([controller], refresh=refresh)
+    parts = [work.deployments, work.replicasets]
+    return Unit([controller], [], refresh, Sharing.RANGES, TYPE, work.deployments, parts)

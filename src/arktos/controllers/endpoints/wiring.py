@@ -7,7 +7,7 @@ from contextlib import suppress
 from arktos.client import Cached, Key
 from arktos.controllers.actions import Create, Delete, Replace, into_the_ending, perform
 from arktos.controllers.backends import HEADLESS, Selecting, ServiceView, matters, view_pod, view_service
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.endpoints import subsets
 from arktos.controllers.freshness import OwnWrites
 from arktos.model import registry
@@ -113,4 +113,4 @@ def build(context: Context) -> Unit:
         for known in (*work.services.items(), *work.endpoints.items()):
             controller.enqueue(known.key)
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=work.services, parts=[work.endpoints])

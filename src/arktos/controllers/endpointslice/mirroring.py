@@ -7,7 +7,7 @@ from typing import Any
 from arktos.client import Cached, Key
 from arktos.controllers import owners
 from arktos.controllers.backends import canonical, family_of, view_service
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.endpointslice import content, reconcile
 from arktos.controllers.endpointslice.wiring import Slices
 from arktos.model import registry
@@ -95,4 +95,4 @@ def build(context: Context) -> Unit:
         for each in work.endpoints.items():
             controller.enqueue(each.key)
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=work.services, parts=[work.slices.mirror])

@@ -8,7 +8,7 @@ from arktos.client import Cached, Key
 from arktos.controllers import owners
 from arktos.controllers.actions import Create, Delete, Replace, into_the_ending, perform
 from arktos.controllers.backends import ZONE, Selecting, ServiceView, matters, view_pod, view_service
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.endpointslice import content, reconcile
 from arktos.controllers.freshness import OwnWrites
 from arktos.controllers.pods import by_node
@@ -145,4 +145,4 @@ def build(context: Context) -> Unit:
         for service in work.services.items():
             controller.enqueue(service.key)
 
-    return Unit([controller], refresh=refresh)
+    return Unit([controller], refresh=refresh, sharing=Sharing.KEYS, primary=work.services, parts=[work.slices.mirror])

@@ -9,15 +9,16 @@ from arktos.client import Cached, Key
 from arktos.client.controller import controller_key
 from arktos.controllers import owners
 from arktos.controllers.actions import FAILURES, Create, Delete, Patch, into_the_ending, perform
-from arktos.controllers.context import Context, Unit
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
 from arktos.controllers.pods import PodView, view
 from arktos.controllers.replicaset import reconcile
 from arktos.model import dates, registry, selectors
 from arktos.model.kinds import Obj
-from arktos.model.status import ApiError, NotFound
+from arktos.model.status import NotFound, StaleRange
 
 NAME = "replicaset"
+TYPE = "ReplicaSet"
 REPLICASET = registry.by_resource("replicasets.apps")
 POD = registry.by_resource("pods")
 _ORPHANS = "unmanaged"
@@ -26,9 +27,8 @@ _ORPHANS = "unmanaged"
 class _ReplicaSets:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.replicasets = context.mirror("replicasets.apps")
-        self.pods = context.mirror("pods")
-        self.namespaces = context.mirror("namespaces")
+        self.replicasets = context.part(TYPE, "replicasets.apps")
+        self.pods = context.part(TYPE, "pods", "ReplicaSet")
         self.pods.add_index(_ORPHANS, owners.unmanaged_in_namespace)
         self.recorder = context.recorder("replicaset-controller")
         self.writes = OwnWrites(self.pods)
@@ -88,7 +88,8 @@ class _ReplicaSets:
             return
 
     def _related(self, cached: Cached) -> Iterator[PodView]:
-        """The pods of all ReplicaSets with our own's owner, ours included. Decoded only if somebody asks."""
+        """The pods of all ReplicaSets with our own's owner, ours included, as far as they are in our range: only the
+        order of victims depends on it. Decoded only if somebody asks."""
         managing = cached.controller
         siblings = [cached] if managing is None else self.replicasets.by_index("controller", managing.uid)
         for sibling in siblings:
@@ -104,21 +105,16 @@ class _ReplicaSets:
             try:
                 made = await perform(self.context.client, Create(POD, pod))
             except FAILURES as error:
-                if not self._ends(key, error):
+                if not _ends(error):
                     self.recorder.event(replicaset, "Warning", "FailedCreate", f"Error creating: {error}")
                 raise
             self.writes.wrote(key, made)
             self.recorder.event(replicaset, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
 
         failure = await in_growing_batches(count, one)
-        return None if failure is None or self._ends(key, failure) else failure
-
-    def _ends(self, key: Key, error: Exception) -> bool:
-        """Whether a create failed because its namespace is on its way out: nothing to retry, nothing to tell."""
-        if into_the_ending(error):
-            return True
-        namespace = self.namespaces.get(key[0], "", key[1])
-        return isinstance(error, ApiError) and (namespace is None or namespace.deleting)
+        if isinstance(failure, StaleRange):
+            raise failure
+        return None if failure is None or _ends(failure) else failure
 
     async def _delete(self, key: Key, replicaset: Obj, pods: Sequence[PodView]) -> Exception | None:
         tenant, namespace, _ = key
@@ -157,6 +153,12 @@ class _ReplicaSets:
             return
 
 
+def _ends(error: Exception) -> bool:
+    """Whether a create failed because its namespace is on its way out, or gone, or because the range is another's:
+    nothing to retry, nothing to tell."""
+    return into_the_ending(error) or isinstance(error, NotFound | StaleRange)
+
+
 async def in_growing_batches(count: int, one: Callable[[], Awaitable[None]]) -> Exception | None:
     """Calls `one` `count` times, 1, 2, 4, ... at once. Stops after a batch with failures; the first of them."""
     size = 1
@@ -181,7 +183,7 @@ async def _caught(one: Callable[[], Awaitable[None]]) -> Exception | None:
 def build(context: Context) -> Unit:
     work = _ReplicaSets(context)
     controller = context.controller(NAME, work.reconcile, workers=32)
-    controller.watches(work.replicasets).needs(work.namespaces)
+    controller.watches(work.replicasets)
     controller.watches(work.pods, controller_key("ReplicaSet"))
     controller.watches(work.pods, work.rivals)
 
@@ -189,4 +191,5 @@ def build(context: Context) -> Unit:
         for replicaset in work.replicasets.items():
             controller.enqueue(replicaset.key)
 
-    return Unit([controller], refresh=refresh)
+    parts = [work.replicasets, work.pods]
+    return Unit([controller], [], refresh, Sharing.RANGES, TYPE, work.replicasets, parts)
