@@ -182,3 +182,17 @@ def test_memory_of_an_idle_system(cluster: Any) -> None:
         table[name] = int(next(line for line in status if line.startswith("VmRSS:")).split()[1]) / 1024
     print(json.dumps({name: round(size, 1) for name, size in table.items()}), f"sum {sum(table.values()):.1f} MiB")
     assert sum(table.values()) * 1.048576 <= 250
+
+
+def test_a_killed_scheduler_is_followed_at_once(cluster: Any, until: Any) -> None:
+    """By one that sees that it has ended, long before its lease does."""
+
+    def holder() -> str:
+        lease = cluster.admin.json("get", "lease", "arktos-scheduler", "-n", "kube-system")
+        return str(lease["spec"]["holderIdentity"])
+
+    until(lambda: all_ready(cluster), 20, "the system's readiness")
+    killed = cluster.kill("scheduler")
+    assert holder().split("_")[-2] == str(killed)
+    until(lambda: holder().split("_")[-2] != str(killed), 10, "another scheduler")
+    assert holder().split("_")[-2] == str(cluster.pid("scheduler"))
