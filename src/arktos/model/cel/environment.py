@@ -16,7 +16,7 @@ from arktos.model.cel import (
 )
 from arktos.model.cel.declarations import Library
 from arktos.model.cel.errors import CelError, CostExceeded, EvaluationError, Issue
-from arktos.model.cel.frame import MISSING, Frame
+from arktos.model.cel.frame import MISSING, Frame, PatientFrame
 from arktos.model.cel.parser import parse
 from arktos.model.cel.planning import Planner, Run
 from arktos.model.cel.syntax import Bind, Call, Fold, ListOf, MapOf, Node, ObjectOf, Select
@@ -71,14 +71,16 @@ class Program:
         self._slots = tuple(used.items())
         self._size = size
 
-    def evaluate(self, values: Mapping[str, Any], budget: Budget | None = None, limit: int = INLINE) -> Any:
+    def evaluate(
+        self, values: Mapping[str, Any], budget: Budget | None = None, limit: int = INLINE, *, patient: bool = False
+    ) -> Any:
         """The value for these variables. EvaluationError where there is none; CostExceeded, which is one, after `limit`
-        units, or when the budget is spent."""
+        units, or when the budget is spent. `patient`: in a thread beside an event loop, to which it gives way."""
         allowed = limit if budget is None or budget.left > limit else budget.left
         slots: list[Any] = [MISSING] * self._size
         for name, slot in self._slots:
             slots[slot] = values.get(name, MISSING)
-        frame = Frame(slots, allowed)
+        frame = PatientFrame(slots, allowed) if patient else Frame(slots, allowed)
         try:
             value = self._run(frame)
             if type(value) is list or type(value) is dict:  # small parts many times over: as large as it is to walk
