@@ -20,6 +20,7 @@ Obj = dict[str, Any]
 Until = Callable[..., Awaitable[None]]
 POD, NODE = registry.by_resource("pods"), registry.by_resource("nodes")
 DAEMONSET, STATEFULSET = registry.by_resource("daemonsets.apps"), registry.by_resource("statefulsets.apps")
+JOB = registry.by_resource("jobs.batch")
 CLAIM = registry.by_resource("persistentvolumeclaims")
 
 
@@ -159,3 +160,54 @@ async def test_a_stateful_set_comes_in_order_and_keeps_its_claims(admin: Client,
         await admin.patch(STATEFULSET, "db", {"spec": {"replicas": 1}}, namespace="default")
         await until(lambda: status(replicas=1, availableReplicas=1))
         await until(only_one)
+
+
+def a_job(name: str, **spec: Any) -> Obj:
+    found = owner(JOB, name, **spec)
+    del found["spec"]["selector"]
+    found["spec"]["template"] = template(name, restartPolicy="Never")
+    return found
+
+
+def ended_status(pod: Obj) -> Obj:
+    """The first pod of index 1 fails, all others succeed."""
+    annotations = pod["metadata"].get("annotations") or {}
+    index = annotations.get("batch.kubernetes.io/job-completion-index")
+    before = annotations.get("batch.kubernetes.io/job-index-failure-count")
+    return {"phase": "Failed" if (index, before) == ("1", "0") else "Succeeded"}
+
+
+async def test_a_job_runs_to_its_end(admin: Client, until: Until) -> None:
+    await admin.create(JOB, a_job("sums", completions=7, parallelism=3))
+
+    async def conditions(name: str) -> set[str]:
+        found = (await admin.get(JOB, name, namespace="default")).get("status", {}).get("conditions", ())
+        return {each["type"] for each in found if each["status"] == "True"}
+
+    async def complete(name: str) -> bool:
+        return "Complete" in await conditions(name)
+
+    async def failed(name: str) -> bool:
+        return "Failed" in await conditions(name)
+
+    async with nodes_play(admin, "sums", ended_status):
+        await until(lambda: complete("sums"))
+        status = (await admin.get(JOB, "sums", namespace="default"))["status"]
+        assert status["succeeded"] == 7 and status["uncountedTerminatedPods"] == {} and status["completionTime"]
+        pods = await pods_of(admin, "sums")
+        assert len(pods) == 7 and not any(pod["metadata"].get("finalizers") for pod in pods)
+    spec = {"completions": 3, "parallelism": 3, "completionMode": "Indexed", "backoffLimitPerIndex": 0}
+    await admin.create(JOB, a_job("parts", **spec))
+    async with nodes_play(admin, "parts", ended_status):
+        await until(lambda: failed("parts"))
+    status = (await admin.get(JOB, "parts", namespace="default"))["status"]
+    assert (status["completedIndexes"], status["failedIndexes"], status["failed"]) == ("0,2", "1", 1)
+    await admin.create(JOB, a_job("gone", completions=2, parallelism=2))
+    await until(lambda: pods_of(admin, "gone"))
+    await admin.delete(JOB, "gone", namespace="default", propagation="Background")
+    async with nodes_play(admin, "gone", lambda _: None):
+
+        async def none_left() -> bool:
+            return not await pods_of(admin, "gone")
+
+        await until(none_left)

@@ -11,6 +11,7 @@ CONTROLLERS: dict[str, str] = {
     "deployment": "arktos.controllers.deployment",
     "daemonset": "arktos.controllers.daemonset",
     "statefulset": "arktos.controllers.statefulset",
+    "job": "arktos.controllers.job",
     "namespace": "arktos.controllers.namespace",
     "garbagecollector": "arktos.controllers.garbagecollector",
     "nodelifecycle": "arktos.controllers.nodelifecycle",

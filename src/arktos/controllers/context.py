@@ -24,6 +24,7 @@ FULL = frozenset(
         "deployments.apps",
         "endpoints",
         "endpointslices.discovery.k8s.io",
+        "jobs.batch",
         "namespaces",
         "nodes",
         "persistentvolumeclaims",
