@@ -5,11 +5,13 @@ Reads run to their end right here, on the loop, without a task. Everything that 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import uuid
 from collections.abc import Awaitable
 
 from arktos.apiserver import encodings
+from arktos.apiserver.aggregation.aggregator import Aggregator
 from arktos.apiserver.audit.policy import Subject
 from arktos.apiserver.audit.trail import Auditor, Trail, audit_id
 from arktos.apiserver.authn import Authenticator
@@ -75,6 +77,7 @@ class Dispatcher:
         metrics: Metrics,
         auditor: Auditor | None = None,
         gate: Gate | None = None,
+        aggregator: Aggregator | None = None,
     ) -> None:
         self._reader = reader
         self._watches = watches
@@ -87,6 +90,7 @@ class Dispatcher:
         self._metrics = metrics
         self._auditor = auditor
         self._gate = gate
+        self._aggregator = aggregator
         self._serial = itertools.count(1)
         self._ids = str(uuid.uuid4())[:24]
 
@@ -201,6 +205,10 @@ class Dispatcher:
         if not is_public(info.path):
             self._authorize(request, Attributes(user, _document_verb(request), tenant, path=info.path))
         if info.path.startswith(_OF_KINDS):
+            if self._aggregator is not None:
+                served = self._catalogues.of(tenant)
+                own = functools.partial(self._documents.answer, request, info, served)
+                return self._aggregator.document(request, info, user, tenant, own)
             return self._documents.answer(request, info, self._catalogues.of(tenant))
         return self._documents.answer(request, info)
 
@@ -215,7 +223,7 @@ class Dispatcher:
         asked = Attributes(user, verb, tenant, info.group, info.resource, info.subresource, info.namespace, name)
         only_own = self._authorize(request, asked)
         if kind is None:
-            raise NotFound("the server could not find the requested resource")
+            return self._elsewhere(request, info, user, tenant)
         _check_place(kind, info, verb, tenant)
         connects = info.subresource in kind.subresources and kind.subresources[info.subresource].connects
         # What is connected to answers in forms of its own.
@@ -242,6 +250,14 @@ class Dispatcher:
         if verb == "watch":
             return watch(call, self._watches)
         return self._routes.write(call, verb)
+
+    def _elsewhere(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Awaitable[Reply]:
+        """What no kind of this server's answers: an extension of the tenant's, or nobody."""
+        aggregator = self._aggregator
+        extension = aggregator.find(tenant, info.group, info.version) if aggregator is not None else None
+        if aggregator is None or extension is None:
+            raise NotFound("the server could not find the requested resource")
+        return aggregator.forward(extension, request, user)
 
     def _kind(self, request: Request, info: RequestInfo, tenant: str, verb: str) -> Kind | None:
         """What is served at a path in a tenant."""

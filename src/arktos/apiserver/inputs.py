@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from arktos.apiserver import kubelets, tokenfile
+from arktos.apiserver.aggregation.connecting import FrontProxyOptions
 from arktos.apiserver.audit import policy
 from arktos.apiserver.audit.log import AuditOptions
 from arktos.apiserver.authz import MODES
@@ -37,6 +38,7 @@ class Inputs:
     tls: ssl.SSLContext
     root_ca: str
     audit: policy.Policy | None = None
+    front_proxy_ca: str = ""
 
 
 def read(options: Options) -> Inputs:
@@ -70,7 +72,20 @@ def read(options: Options) -> Inputs:
         raise Unusable(
             f"{flags}: {error.strerror or error}; they must be PEM files, certificate and key a pair"
         ) from error
-    return Inputs(tls, root, _audit_policy(options.audit))
+    return Inputs(tls, root, _audit_policy(options.audit), _front_proxy(options.front_proxy))
+
+
+def _front_proxy(options: FrontProxyOptions) -> str:
+    """The PEM of who signs the front proxy's certificate."""
+    for option, file, what in (
+        ("--proxy-client-cert-file", options.client_certificate, b"CERTIFICATE"),
+        ("--proxy-client-key-file", options.client_key, b"PRIVATE KEY"),
+    ):
+        if file is not None:
+            _pem(option, file, what, _certificates if what == b"CERTIFICATE" else _outline)
+    if options.client_ca is None:
+        return ""
+    return _pem("--requestheader-client-ca-file", options.client_ca, b"CERTIFICATE", _certificates).decode("ascii")
 
 
 def _audit_policy(options: AuditOptions) -> policy.Policy | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from arktos.apiserver.aggregation.connecting import FrontProxyOptions
 from arktos.apiserver.audit.log import AuditOptions
 from arktos.apiserver.kubelets import KubeletOptions
 
@@ -33,5 +34,6 @@ class Options:
     max_mutating_requests_inflight: int = 200
     enable_priority_and_fairness: bool = True
     shutdown_grace: float = 5.0
+    front_proxy: FrontProxyOptions = field(default_factory=FrontProxyOptions)
     audit: AuditOptions = field(default_factory=AuditOptions)
     kubelet: KubeletOptions = field(default_factory=KubeletOptions)

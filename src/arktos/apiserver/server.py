@@ -29,11 +29,15 @@ from arktos.apiserver.admission_podsecurity import PodSecurity
 from arktos.apiserver.admission_quotas import QuotaCharges
 from arktos.apiserver.admission_runtimeclass import RuntimeClasses
 from arktos.apiserver.admission_storage import DefaultStorageClass
+from arktos.apiserver.aggregation.aggregator import Aggregator
+from arktos.apiserver.aggregation.local import LocalServices
+from arktos.apiserver.aggregation.trust import ExtensionTrust
 from arktos.apiserver.audit.log import AuditLog
 from arktos.apiserver.audit.trail import Auditor
 from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.custom import definitions, naming
+from arktos.apiserver.custom.catalogue import Catalogues
 from arktos.apiserver.custom.sharing import SharedDefinitions
 from arktos.apiserver.custom.upkeep import Upkeep
 from arktos.apiserver.dispatch import Dispatcher
@@ -82,6 +86,7 @@ class ApiServer:
     upkeep: Upkeep = field(init=False)
     server: Server = field(init=False)
     gate: Gate = field(init=False)
+    aggregator: Aggregator = field(init=False)
     auditor: Auditor | None = field(init=False, default=None)
 
     async def start(self) -> None:
@@ -107,6 +112,8 @@ class ApiServer:
             SharedDefinitions(self.store),
             ComponentStatuses({"store": lambda: self.store.problem}),
             RootCertificates(self.store, inputs.root_ca),
+            (local := LocalServices(None)),
+            *([ExtensionTrust(self.store, inputs.front_proxy_ca)] if inputs.front_proxy_ca else ()),
             KubernetesService(
                 self.store,
                 parse_ranges(options.service_cluster_ip_range)[0],
@@ -115,6 +122,8 @@ class ApiServer:
             ),
         ]
         reader = Reader(self.store, sources)
+        local.catalogues = Catalogues(reader.definitions)
+        self.aggregator = Aggregator(reader, local, options.front_proxy)
         self.watches = WatchServer(reader)
         self.kubelets = Kubelets(reader, options.kubelet)
         self.usage = NodeUsage(self.kubelets)
@@ -143,6 +152,7 @@ class ApiServer:
             metrics,
             self._audited(inputs),
             self.gate if options.enable_priority_and_fairness else None,
+            self.aggregator,
         )
         # What is loaded now stays: keep the collector from walking it again and again.
         gc.collect()
@@ -164,12 +174,14 @@ class ApiServer:
             ) from error
         self.upkeep = Upkeep(writer, self.watches)
         self.upkeep.start()
+        self.aggregator.start()
         log.info("serving", address=options.bind_address, port=self.server.port, revision=self.store.revision)
 
     async def stop(self) -> None:
         await self.upkeep.aclose()
         self.watches.close()
         await self.server.close(self.options.shutdown_grace)
+        await self.aggregator.aclose()
         await self.usage.aclose()
         await self.kubelets.aclose()
         await self.store.close()

@@ -121,6 +121,9 @@ def control_plane(settings: Settings) -> list[Component]:
         f"--kubelet-client-certificate={layout.kubelet_client_certificate}",
         f"--kubelet-client-key={layout.kubelet_client_key}",
         f"--kubelet-certificate-authority={layout.ca}",
+        f"--proxy-client-cert-file={layout.front_proxy_certificate}",
+        f"--proxy-client-key-file={layout.front_proxy_key}",
+        f"--requestheader-client-ca-file={layout.front_proxy_ca}",
     ]
     if settings.node:
         server.append(f"--advertise-address={settings.node.address}")

@@ -24,6 +24,9 @@ SERVICE_NAMES = (
     "kubernetes.default.svc.cluster.local",
     "localhost",
 )
+FRONT_PROXY = "front-proxy-client"
+"""The API server, as the tenants' extension servers know it."""
+
 COMPONENT_USERS = {
     "controllers": "system:kube-controller-manager",
     "scheduler": "system:kube-scheduler",
@@ -47,6 +50,7 @@ def ensure(layout: Layout, address: str, port: int, service_address: str, node: 
     if not _is_whole(layout, layout.kubelet_client_certificate, layout.kubelet_client_key, now):
         pair = signer.client(KUBELET_CLIENT, now, groups=["system:masters"])
         _write(layout.kubelet_client_certificate, layout.kubelet_client_key, pair)
+    _ensure_front_proxy(layout, now)
     server = f"https://{client_address(address)}:{port}"
     _ensure_kubeconfig(layout, layout.admin_kubeconfig, signer, server, ADMIN, ["system:masters"], now)
     for name, user in COMPONENT_USERS.items():
@@ -57,6 +61,18 @@ def ensure(layout: Layout, address: str, port: int, service_address: str, node: 
         _ensure_kubeconfig(layout, path, signer, node.server, user, ["system:nodes"], now)
         hosts = [node.name, node.address, "127.0.0.1"]
         _ensure_server(layout, signer, layout.agent_certificate, layout.agent_key, user, hosts, now)
+
+
+def _ensure_front_proxy(layout: Layout, now: datetime.datetime) -> None:
+    """What extension servers know the API server by. It is of an authority of its own, which signs nothing else: a
+    certificate of any other would make its holder everybody."""
+    files = (layout.front_proxy_ca, layout.front_proxy_ca_key)
+    if not all(file.exists() for file in files) or not pki.belongs(*(file.read_bytes() for file in files)):
+        _write(*files, pki.authority(now))
+        layout.front_proxy_certificate.unlink(missing_ok=True)
+    pair = (layout.front_proxy_certificate, layout.front_proxy_key)
+    if not _is_whole(layout, *pair, now, layout.front_proxy_ca):
+        _write(*pair, pki.Signer(*files).client(FRONT_PROXY, now))
 
 
 class Damaged(Exception):
@@ -91,12 +107,14 @@ def _ensure_server(
     _write(certificate, key, signer.server(hosts, now, name=name))
 
 
-def _is_whole(layout: Layout, certificate: Path, key: Path, now: datetime.datetime) -> bool:
-    """Whether both files are there, belong together, are of our CA and have time left."""
+def _is_whole(
+    layout: Layout, certificate: Path, key: Path, now: datetime.datetime, authority: Path | None = None
+) -> bool:
+    """Whether both files are there, belong together, are of our CA (or `authority`) and have time left."""
     if not certificate.exists() or not key.exists():
         return False
     data = certificate.read_bytes()
-    belongs = pki.belongs(data, key.read_bytes()) and pki.is_signed(data, layout.ca.read_bytes())
+    belongs = pki.belongs(data, key.read_bytes()) and pki.is_signed(data, (authority or layout.ca).read_bytes())
     return belongs and pki.lasts(data, now)
 
 

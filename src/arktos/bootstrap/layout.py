@@ -83,6 +83,22 @@ class Layout:
         return self.root / "log" / f"{name}.log"
 
     @property
+    def front_proxy_ca(self) -> Path:
+        return self.root / "pki" / "front-proxy-ca.crt"
+
+    @property
+    def front_proxy_ca_key(self) -> Path:
+        return self.root / "pki" / "front-proxy-ca.key"
+
+    @property
+    def front_proxy_certificate(self) -> Path:
+        return self.root / "pki" / "front-proxy-client.crt"
+
+    @property
+    def front_proxy_key(self) -> Path:
+        return self.root / "pki" / "front-proxy-client.key"
+
+    @property
     def audit_log(self) -> Path:
         return self.root / "log" / "audit.jsonl"
 

@@ -73,6 +73,9 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
     show_default=True,
     help="Largest request body.",
 )
+@click.option("--proxy-client-cert-file", type=_FILE, help="Certificate shown to extension servers (APIService), PEM.")
+@click.option("--proxy-client-key-file", type=_FILE, help="Its key, PEM.")
+@click.option("--requestheader-client-ca-file", type=_FILE, help="Who signs it, as extension servers are told, PEM.")
 @click.option(
     "--max-requests-inflight",
     type=click.IntRange(1),
@@ -104,6 +107,7 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
 @click.option("--check", is_flag=True, help="Only check what the options name, the store's file too; start nothing.")
 def apiserver(check: bool, **options: Any) -> None:
     """Serve the API."""
+    from arktos.apiserver.aggregation.connecting import FrontProxyOptions
     from arktos.apiserver.audit.log import AuditOptions
     from arktos.apiserver.inputs import Unusable, problems
     from arktos.apiserver.kubelets import KubeletOptions
@@ -122,7 +126,9 @@ def apiserver(check: bool, **options: Any) -> None:
         options.pop("audit_log_path"),
         *(options.pop(f"audit_log_{name}") for name in ("mode", "maxsize", "maxage", "maxbackup", "compress")),
     )
-    wanted = Options(**options, audit=audit, kubelet=kubelet)
+    names = ("proxy_client_cert_file", "proxy_client_key_file", "requestheader_client_ca_file")
+    front_proxy = FrontProxyOptions(*(options.pop(name) for name in names))
+    wanted = Options(**options, front_proxy=front_proxy, audit=audit, kubelet=kubelet)
     if check:
         found = list(problems(wanted))
         for problem in found:
