@@ -15,12 +15,14 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from arktos.apiserver import versions
 from arktos.apiserver.admission import Admission, Attempt
 from arktos.apiserver.builtin_roles import REVISION as NEVER_WRITTEN
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import commit, refused, seen
+from arktos.apiserver.custom.judging import judged
 from arktos.apiserver.durability import put_of
 from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
@@ -108,7 +110,10 @@ class Writer:
         attempt = Attempt(call, kind, "create", obj, None, "")
         effects = self.admission.admit(attempt)
         strategy.finish_create(kind, obj)
-        _raise_invalid(kind, obj, validation.validate_create(kind, obj))
+        if kind.custom is None:
+            _raise_invalid(kind, obj, validation.validate_create(kind, obj))
+        else:
+            _raise_invalid(kind, obj, await judged(partial(validation.validate_create, kind, obj)))
         if book:
             self._book(call, kind, obj, None, now, "")
         put = put_of(kind, key, obj) if kind.custom is None else await self._custom(kind, key, obj)
@@ -236,7 +241,10 @@ class Writer:
         _check_preconditions(kind, key, old, new)
         strategy.prepare_update(kind, new, old, subresource, keep_unknown=operation == "update")
         effects = self.admission.admit(Attempt(call, kind, operation, new, old, subresource))
-        _raise_invalid(kind, new, validation.validate_update(kind, new, old, subresource))
+        if kind.custom is None:
+            _raise_invalid(kind, new, validation.validate_update(kind, new, old, subresource))
+        else:
+            _raise_invalid(kind, new, await judged(partial(validation.validate_update, kind, new, old, subresource)))
         if book:
             self._book(call, kind, new, old, self.clock(), subresource)
         new["metadata"]["resourceVersion"] = old["metadata"].get("resourceVersion", "")

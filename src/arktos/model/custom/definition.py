@@ -12,6 +12,7 @@ from functools import cached_property
 from arktos.model import structure
 from arktos.model.columns_cell import AGE, NAME, Printer
 from arktos.model.custom import names, printing, rules, typed, values
+from arktos.model.custom.rules import INLINE
 from arktos.model.custom.schema import EMPTY, Node, apply_defaults, prune
 from arktos.model.kinds import Column, Kind, Obj, Scope, Subresource
 from arktos.model.rows import READ_WRITE, SCALE
@@ -159,8 +160,7 @@ class CustomType:
                 each["name"],
                 each["type"],
                 each.get("format", ""),
-                each.get("description")
-                or f"Custom resource definition column (in JSONPath): {each['jsonPath']}",
+                each.get("description") or f"Custom resource definition column (in JSONPath): {each['jsonPath']}",
                 each.get("priority", 0),
             )
             for each in declared
@@ -207,12 +207,13 @@ class CustomType:
             prune(self.root, obj)
         apply_defaults(self.root, obj)
 
-    def validate(self, obj: Obj, old: Obj | None = None) -> list[FieldError]:
-        """What is wrong with an object, its metadata apart, in place of `old` (None: it is new)."""
+    def validate(self, obj: Obj, old: Obj | None = None, units: int = 0) -> list[FieldError]:
+        """What is wrong with an object, its metadata apart, in place of `old` (None: it is new). Raises
+        `rules.Exhausted` where its rules cost more than `units`: 0 for `rules.INLINE`, at most `rules.MOST`."""
         errs = values.validate(self.root, obj, values.NEW if old is None else old)
         if not errs and self.scale is not None:
             errs = printing.scale_faults(self.scale, obj)
-        return errs or self.rules.check(obj, old)
+        return errs + self.rules.check(obj, old, errs, units or INLINE)
 
 
 _AGE = (Column("Age", type="date", description=AGE.description),)

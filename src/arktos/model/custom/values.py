@@ -68,7 +68,7 @@ class _Walk:
             return
         before = len(self.errs)
         self._own(node, value, path)
-        if old is not NEW and len(self.errs) > before and _same(value, old):
+        if old is not NEW and len(self.errs) > before and same(value, old):
             # What was stored like this may stay like this.
             del self.errs[before:]
             return
@@ -95,7 +95,7 @@ class _Walk:
             self._size(raw, value, path, "minItems", "maxItems", "items")
             if raw.get("uniqueItems") and _repeated(value):
                 self._wrong(path, value, "shouldn't contain duplicates")
-        if "enum" in raw and not any(_same(value, each) for each in raw["enum"]):
+        if "enum" in raw and not any(same(value, each) for each in raw["enum"]):
             self._unsupported(path, value, raw["enum"])
         for name in _JUNCTORS:
             if name in raw:
@@ -256,14 +256,14 @@ def _key(node: Node, item: Any) -> str:
     return show([item.get(name) for name in node.list_keys])
 
 
-def _same(left: Any, right: Any) -> bool:
+def same(left: Any, right: Any) -> bool:
     """Equal as JSON: true is not 1."""
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if type(left) is dict and type(right) is dict:
-        return left.keys() == right.keys() and all(_same(item, right[name]) for name, item in left.items())
+        return left.keys() == right.keys() and all(same(item, right[name]) for name, item in left.items())
     if type(left) is list and type(right) is list:
-        return len(left) == len(right) and all(map(_same, left, right))
+        return len(left) == len(right) and all(map(same, left, right))
     return bool(left == right)
 
 

@@ -104,11 +104,13 @@ def rules_of(kind: Kind) -> Rules:
     return found
 
 
-def validate_create(kind: Kind, obj: Obj) -> list[FieldError]:
-    """What is wrong with a new object, that has been defaulted and prepared; empty if nothing."""
+def validate_create(kind: Kind, obj: Obj, units: int = 0) -> list[FieldError]:
+    """What is wrong with a new object, that has been defaulted and prepared; empty if nothing. Raises
+    `custom.rules.Exhausted` where the rules of a custom resource cost more than `units` (0: what the event
+    loop can wait for)."""
     errs: Errors = metadata.validate_object_meta(kind, obj)
     if kind.custom is not None:
-        return errs + kind.custom.validate(obj)
+        return errs + kind.custom.validate(obj, None, units)
     rules = rules_of(kind)
     errs += required_and_enums(kind, obj)
     if rules.always is not None:
@@ -118,11 +120,14 @@ def validate_create(kind: Kind, obj: Obj) -> list[FieldError]:
     return _once(errs) if errs else errs
 
 
-def validate_update(kind: Kind, obj: Obj, old: Obj, subresource: str = "") -> list[FieldError]:
-    """What is wrong with a change of `old` to `obj`, through the object itself or a subresource of it."""
+def validate_update(
+    kind: Kind, obj: Obj, old: Obj, subresource: str = "", units: int = 0
+) -> list[FieldError]:
+    """What is wrong with a change of `old` to `obj`, through the object itself or a subresource of it. Raises as
+    `validate_create`."""
     errs: Errors = metadata.validate_object_meta_update(kind, obj, old)
     if kind.custom is not None:
-        return errs + kind.custom.validate(obj, old)
+        return errs + kind.custom.validate(obj, old, units)
     rules = rules_of(kind)
     transition = rules.subresources.get(subresource)
     if transition is not None:

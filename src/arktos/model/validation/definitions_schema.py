@@ -13,6 +13,7 @@ from arktos.model.custom.patterns import PatternError, search
 from arktos.model.custom.schema import Node, prune
 from arktos.model.kinds import Obj
 from arktos.model.validation.causes import Errors, duplicate, forbidden, invalid, not_supported, required
+from arktos.model.validation.definitions_rules import check_rules
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _SCALARS = ("boolean", "integer", "number", "string")
@@ -51,14 +52,15 @@ _DEPTH = 100
 
 def check_schema(errs: Errors, path: str, schema: Obj) -> None:
     """Reports what is wrong with the schema of a version."""
-    _Walk(errs).node(path, schema, "root", 0)
+    _Walk(errs).node(path, schema, "root", 0, "")
 
 
 class _Walk:
     def __init__(self, errs: Errors) -> None:
         self.errs = errs
 
-    def node(self, path: str, schema: Obj, level: str, depth: int) -> None:
+    def node(self, path: str, schema: Obj, level: str, depth: int, unrelated: str) -> None:
+        """`unrelated` is the list above whose elements cannot be told from one another."""
         if depth > _DEPTH:
             self.errs.append(forbidden(path, f"must not be nested deeper than {_DEPTH} levels"))
             return
@@ -68,15 +70,19 @@ class _Walk:
         self._lists(path, schema)
         self._metadata(path, schema, level)
         for name, found in (schema.get("properties") or {}).items():
-            self.node(f"{path}.properties[{name}]", found, "field", depth + 1)
+            self.node(f"{path}.properties[{name}]", found, "field", depth + 1, unrelated)
         extra = schema.get("additionalProperties")
         if isinstance(extra, dict):
-            self.node(f"{path}.additionalProperties", extra, "field", depth + 1)
+            self.node(f"{path}.additionalProperties", extra, "field", depth + 1, unrelated)
         items = schema.get("items")
         if isinstance(items, dict):
-            self.node(f"{path}.items", items, "item", depth + 1)
+            apart = unrelated or ("" if schema.get("x-kubernetes-list-type") == "map" else path)
+            self.node(f"{path}.items", items, "item", depth + 1, apart)
         for place, nested in _nested(path, schema):
             self._values(place, nested, schema, path, depth + 1)
+        if schema.get("x-kubernetes-validations") and len(self.errs) == before:
+            whole = level == "root" or bool(schema.get("x-kubernetes-embedded-resource"))
+            check_rules(self.errs, path, schema, whole=whole, unrelated=unrelated)
         if "default" in schema and len(self.errs) == before:
             self._default(f"{path}.default", schema)
 
