@@ -46,11 +46,13 @@ class Sink(Protocol):
 
 
 class WholeAnswer:
-    """Collects an answer; `done` is set when it is complete, or to what went wrong."""
+    """Collects an answer; `done` is set when it is complete, or to what went wrong: among that, more than `limit` bytes
+    (0: any number)."""
 
-    __slots__ = ("_parts", "done", "headers", "status")
+    __slots__ = ("_left", "_parts", "done", "headers", "status")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limit: int = 0) -> None:
+        self._left = limit or MAX_LINE * 1024
         self.done: asyncio.Future[None] = loop.create_future()
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -65,7 +67,12 @@ class WholeAnswer:
         self.headers = headers
 
     def data(self, data: bytes) -> None:
-        self._parts.append(data)
+        self._left -= len(data)
+        if self._left >= 0:
+            self._parts.append(data)
+        else:
+            self._parts.clear()
+            self.fail(ConnectionFailed("the answer is too large"))
 
     def end(self) -> None:
         if not self.done.done():

@@ -93,7 +93,8 @@ class HttpClient:
     At most `connections` carry requests, further requests wait for one, first come, first served; at most `streams`
     carry streams. A connection that was idle for `idle_timeout` seconds is closed. Connections are opened one after the
     other: in a burst most requests find one that has become free sooner than the handshake of their own would end, and
-    dozens of handshakes at once do not hold up the loop.
+    dozens of handshakes at once do not hold up the loop. `authority` is what the `Host` header says, where it is not the
+    origin's; an answer of more than `max_body` bytes (0: any number) is a failed connection.
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class HttpClient:
         connect_timeout: float = 10.0,
         idle_timeout: float = 60.0,
         user_agent: str = "arktos",
+        authority: str = "",
+        max_body: int = 0,
     ) -> None:
         url = urlsplit(origin)
         if url.scheme not in ("http", "https") or not url.hostname:
@@ -115,7 +118,8 @@ class HttpClient:
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._ssl = (ssl_context or ssl.create_default_context()) if url.scheme == "https" else None
         self._server_name = (server_name or self._host) if self._ssl else None
-        self._fixed = _headers({"Host": url.netloc.rpartition("@")[2], "User-Agent": user_agent})
+        self._fixed = _headers({"Host": authority or url.netloc.rpartition("@")[2], "User-Agent": user_agent})
+        self._max_body = max_body
         self._connect_timeout = connect_timeout
         self._idle_timeout = idle_timeout
         self._free_slots = connections
@@ -205,7 +209,7 @@ class HttpClient:
         return (head + "\r\n").encode("latin-1") + body
 
     async def _exchange(self, connection: ClientConnection, message: bytes, deadline: float) -> HttpResponse:
-        answer = WholeAnswer(asyncio.get_running_loop())
+        answer = WholeAnswer(asyncio.get_running_loop(), self._max_body)
         await self._send(connection, message, answer, answer.done, deadline)
         return HttpResponse(answer.status, answer.headers, answer.body)
 

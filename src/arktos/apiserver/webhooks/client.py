@@ -1,0 +1,170 @@
+"""The client that asks webhooks: connections that are kept, a deadline, a bounded number of calls per tenant."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import ssl
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from arktos.apiserver.reader import Reader
+from arktos.apiserver.webhooks.guard import AddressRefused, Guard, Network
+from arktos.apiserver.webhooks.locating import Locator, NotLocated, Place, place_of
+from arktos.model.kinds import Obj
+from arktos.wire.http_client import ConnectionFailed, HttpClient, RequestTimeout
+
+_AT_A_TIME = 16
+_IN_LINE = 256
+_CLIENTS = 256
+_CONNECTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookOptions:
+    """`allow` are networks that tenants' URLs may lead to although they are loopback, link-local, nodes', pods' or
+    services'. `max_answer` bytes are read of an answer."""
+
+    allow: tuple[Network, ...] = ()
+    max_answer: int = 3 * 1024 * 1024
+
+
+class WebhookFailed(Exception):
+    """There is no answer; the message says why, as upstream: `Post "https://...": context deadline exceeded`."""
+
+
+class WebhookClient:
+    """Asks what tenants' configurations name. For one event loop; `aclose` ends it."""
+
+    def __init__(self, reader: Reader, options: WebhookOptions, service_ranges: tuple[Network, ...] = ()) -> None:
+        self._options = options
+        self._locator = Locator(reader, Guard(reader, options.allow, service_ranges))
+        self._clients: OrderedDict[tuple[str, int, str, str], HttpClient] = OrderedDict()
+        self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
+        self._turns: dict[str, _Turns] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float) -> bytes:
+        """POSTs JSON to where the WebhookClientConfig of this tenant points; the body of its 200. WebhookFailed."""
+        try:
+            place = place_of(config)
+        except NotLocated as error:
+            raise WebhookFailed(str(error)) from None
+        target = f"{place.path}?timeout={seconds:g}s"
+        turns = self._turns.setdefault(tenant, _Turns())
+        try:
+            async with asyncio.timeout(seconds), turns:
+                status, answer = await self._ask(tenant, config, place, target, body, seconds)
+        except (TimeoutError, RequestTimeout):
+            raise _failed(place, target, "context deadline exceeded") from None
+        except _TooMany:
+            raise WebhookFailed("too many calls of this tenant's webhooks are under way") from None
+        except (NotLocated, AddressRefused, ConnectionFailed) as error:
+            raise _failed(place, target, str(error)) from None
+        finally:
+            if turns.idle:
+                self._turns.pop(tenant, None)
+        if status != 200:
+            raise WebhookFailed(_of_status(status, answer))
+        return answer
+
+    async def aclose(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+    async def _ask(
+        self, tenant: str, config: Obj, place: Place, target: str, body: bytes, seconds: float
+    ) -> tuple[int, bytes]:
+        address, port = await self._locator.locate(tenant, config, place)
+        client = self._client(address, port, place, config.get("caBundle") or "")
+        headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
+        response = await client.request("POST", target, headers=headers, body=body, timeout=seconds, idempotent=True)
+        return response.status, response.body
+
+    def _client(self, address: str, port: int, place: Place, bundle: str) -> HttpClient:
+        trust = hashlib.sha256(bundle.encode()).hexdigest() if bundle else ""
+        key = (address, port, place.authority, trust)
+        known = self._clients.get(key)
+        if known is None:
+            shown = f"[{address}]" if ":" in address else address
+            known = self._clients[key] = HttpClient(
+                f"https://{shown}:{port}",
+                ssl_context=self._context(trust, bundle),
+                server_name=place.server_name,
+                connections=_CONNECTIONS,
+                user_agent="kube-apiserver-admission",
+                authority=place.authority,
+                max_body=self._options.max_answer,
+            )
+            if len(self._clients) > _CLIENTS:
+                _, old = self._clients.popitem(last=False)
+                closing = asyncio.get_running_loop().create_task(old.aclose())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
+        self._clients.move_to_end(key)
+        return known
+
+    def _context(self, trust: str, bundle: str) -> ssl.SSLContext:
+        known = self._contexts.get(trust)
+        if known is None:
+            known = self._contexts[trust] = _trusting(bundle)
+            if len(self._contexts) > _CLIENTS:
+                self._contexts.popitem(last=False)
+        return known
+
+
+def _trusting(bundle: str) -> ssl.SSLContext:
+    if not bundle:
+        return ssl.create_default_context()
+    try:
+        return ssl.create_default_context(cadata=base64.b64decode(bundle).decode("ascii"))
+    except (ssl.SSLError, binascii.Error, ValueError):
+        raise ConnectionFailed("unable to load root certificates: unable to parse bytes as PEM block") from None
+
+
+def _failed(place: Place, target: str, why: str) -> WebhookFailed:
+    return WebhookFailed(f'Post "https://{place.authority}{target}": {why}')
+
+
+def _of_status(status: int, body: bytes) -> str:
+    if status == 404:
+        return "the server could not find the requested resource"
+    told = body[:256].decode("utf-8", "replace").strip().replace("\n", " ")
+    if status >= 500:
+        return f'an error on the server ("{told or "unknown"}") has prevented the request from succeeding'
+    return f"the server rejected our request for an unknown reason (status {status})"
+
+
+class _TooMany(Exception):
+    """The tenant's line is full."""
+
+
+class _Turns:
+    """One tenant's calls: so many at a time, so many in line."""
+
+    __slots__ = ("_semaphore", "_waiting")
+
+    def __init__(self) -> None:
+        self._semaphore = asyncio.Semaphore(_AT_A_TIME)
+        self._waiting = 0
+
+    @property
+    def idle(self) -> bool:
+        return self._waiting == 0
+
+    async def __aenter__(self) -> None:
+        if self._waiting >= _IN_LINE:
+            raise _TooMany()
+        self._waiting += 1
+        try:
+            await self._semaphore.acquire()
+        except BaseException:
+            self._waiting -= 1
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._waiting -= 1
+        self._semaphore.release()
