@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from arktos.apiserver.admission import Attempt, Effects
+from arktos.apiserver.audit.trail import Trail
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode
 from arktos.model import hashranges
@@ -22,6 +23,8 @@ from arktos.store.records import SLOT, Absent, AtRevision, FieldIs, Header, Key,
 INSTANCES = "controllerinstances"
 TAKEN = "controllerranges.internal"
 EPOCH = "epoch"
+ANNOTATION = "arktos.io/range"
+"""Annotation of a write's audit event: the tenure that it was decided under."""
 _HEADER = hashranges.HEADER.lower()
 
 
@@ -78,6 +81,8 @@ def conditions(call: Call, store: Store) -> list[Precondition]:
     if record is None or record.header.uid != tenure.uid or record.header.fields.get(EPOCH) != str(tenure.epoch):
         raise stale_range(tenure.name)
     _check_range(tenure, decode(record))
+    if isinstance(call.request.about, Trail):
+        call.request.about.annotate(ANNOTATION, text)
     return [FieldIs(key, tenure.uid, EPOCH, str(tenure.epoch))]
 
 
