@@ -35,11 +35,6 @@ class Selectable(Protocol):
     def uid(self) -> str: ...
     @property
     def hash_key(self) -> int: ...
-    def labelled(self, other: Selector) -> Selector:
-        """This selector, for objects that meet the label selector of another one, too."""
-        requirements = (*self._requirements, *other._requirements)
-        return Selector(requirements, self._branches, self._shards, nothing=self._nothing or other._nothing)
-
     @property
     def labels(self) -> Mapping[str, str]: ...
     @property
@@ -103,6 +98,11 @@ class Selector:
         term = selectors_fields.Term("metadata.name", "=", name)
         branches = tuple((*branch, term) for branch in self._branches) or ((term,),)
         return Selector(self._requirements, branches, self._shards, nothing=self._nothing)
+
+    def labelled(self, other: Selector) -> Selector:
+        """This selector, for objects that meet the label selector of another one, too."""
+        requirements = (*self._requirements, *other._requirements)
+        return Selector(requirements, self._branches, self._shards, nothing=self._nothing or other._nothing)
 
     @property
     def labels(self) -> str:
