@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from arktos.model import defaults, metadata, strategy, validation
+from arktos.model import cron, defaults, metadata, strategy, validation
 from arktos.model.kinds import Kind, Obj, Scope
 from arktos.model.registry import by_gvk
-from arktos.model.validation import cron
 
 GROUP = {
     "Action": "v1",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from arktos.model import cron
 from arktos.model.kinds import Obj
-from arktos.model.validation import cron
 from arktos.model.validation.causes import (
     Errors,
     check_immutable,
