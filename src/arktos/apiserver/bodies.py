@@ -87,9 +87,11 @@ def match_kind(obj: Obj, kind: Kind) -> None:
         raise BadRequest(f"the kind in the data ({name}) does not match the expected kind ({kind.kind})")
 
 
-def check(call: Call, kind: Kind, obj: Obj, mode: str, repeated: Sequence[str] = ()) -> None:
-    """The structure of `obj`, in place: nulls and unknown fields go, by `mode` with an error, a warning or silently."""
-    found = structure.check(kind, obj)
+def check(call: Call, kind: Kind, obj: Obj, mode: str, repeated: Sequence[str] = (), known: Obj | None = None) -> None:
+    """The structure of `obj`, in place: nulls and unknown fields go, by `mode` with an error, a warning or silently.
+
+    What it shares with `known`, an object that has passed, is not looked at."""
+    found = structure.check(kind, obj) if known is None or kind.custom is not None else _check_new(kind, obj, known)
     if found.type_errors:
         raise wrong_types(kind, found.type_errors)
     if mode == "Ignore":
@@ -104,6 +106,19 @@ def check(call: Call, kind: Kind, obj: Obj, mode: str, repeated: Sequence[str] =
             f"strict decoding error: {', '.join(problems)}"
         )
     call.warnings += [problem for problem in problems if problem not in call.warnings]
+
+
+def _check_new(kind: Kind, obj: Obj, known: Obj) -> structure.Structure:
+    """The structure of the top-level fields that are not those of `known`."""
+    fresh = {name: value for name, value in obj.items() if name not in known or known[name] is not value}
+    names = list(fresh)
+    found = structure.check(kind, fresh)
+    for name in names:
+        if name in fresh:
+            obj[name] = fresh[name]
+        else:
+            del obj[name]
+    return found
 
 
 def wrong_types(kind: Kind, errors: Sequence[FieldError]) -> BadRequest:

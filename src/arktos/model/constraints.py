@@ -8,6 +8,7 @@ Status is what the system says of itself: it is not checked.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,6 +56,8 @@ NOT_REQUIRED: dict[str, dict[str, str]] = {
 }
 """Fields that upstream lists as required and that a server does without, with the reason."""
 
+Test = Callable[[Any], bool]
+
 _UNCHECKED = frozenset({"status", "apiVersion", "kind", "metadata"})
 
 
@@ -65,6 +68,8 @@ class _Rule:
     required: list[tuple[str, Schema]] = field(default_factory=list)
     enums: list[tuple[str, Schema]] = field(default_factory=list)
     below: list[tuple[str, Schema]] = field(default_factory=list)
+    tests: dict[str, Test] | None = None
+    """What a value under a name must pass, made at the first use."""
 
     def __bool__(self) -> bool:
         return bool(self.required or self.enums or self.below)
@@ -87,7 +92,8 @@ def named_required_and_enums(type_name: str, obj: Obj) -> list[FieldError]:
     if rule is None:
         rule = _roots[type_name] = _rule_of_root(named(type_name))
     causes: list[FieldError] = []
-    _check(rule, obj, "", causes)
+    if not _passes(rule, obj):
+        _check(rule, obj, "", causes)
     return causes
 
 
@@ -125,6 +131,46 @@ def _rule(schema: Schema) -> _Rule:
             rule.below.append((name, below))
     _pending.discard(schema.name)
     return rule
+
+
+def _passes(rule: _Rule, obj: dict[str, Any]) -> bool:
+    """Whether `_check` would find nothing. Looks at what there is, not at what there might be, and makes no paths."""
+    for name, _ in rule.required:
+        if obj.get(name) in (None, "", []):
+            return False
+    tests = rule.tests
+    if tests is None:
+        tests = rule.tests = _tests(rule)
+    if tests:
+        for name, value in obj.items():
+            test = tests.get(name)
+            if test is not None and value is not None and not test(value):
+                return False
+    return True
+
+
+def _tests(rule: _Rule) -> dict[str, Test]:
+    tests: dict[str, Test] = {name: _allowed(schema) for name, schema in rule.enums}
+    return tests | {name: _below(schema) for name, schema in rule.below}
+
+
+def _allowed(schema: Schema) -> Test:
+    if schema.type == "array" and schema.items is not None:
+        of_items = frozenset(schema.items.enum)
+        return lambda values: all(value in of_items for value in values)
+    one = frozenset(schema.enum)
+    return lambda value: not value or (type(value) is str and value in one)
+
+
+def _below(schema: Schema) -> Test:
+    if schema.type == "object":
+        rule = _rules[schema.name]
+        return lambda value: _passes(rule, value)
+    assert schema.items is not None
+    each = _rules[schema.items.name]
+    if schema.type == "map":
+        return lambda values: all(_passes(each, value) for value in values.values())
+    return lambda values: all(_passes(each, value) for value in values)
 
 
 def _check(rule: _Rule, obj: dict[str, Any], path: str, causes: list[FieldError]) -> None:

@@ -189,6 +189,22 @@ def canonical(fields: FieldSet) -> FieldSet:
     return result
 
 
+def canonical_along(fields: FieldSet, touched: FieldSet) -> FieldSet:
+    """As `canonical`, of a set that is in order but where `touched` has members."""
+    names = list(fields)
+    ordered = in_order(names)
+    result = fields if names == ordered else {name: fields[name] for name in ordered}
+    for name, inner in touched.items():
+        below = fields.get(name)
+        if inner and below:
+            settled = canonical_along(below, inner)
+            if settled is not below:
+                if result is fields:
+                    result = fields.copy()
+                result[name] = settled
+    return result
+
+
 def in_order(elements: Iterable[str]) -> list[str]:
     """The path elements of one level, sorted as Kubernetes does."""
     ordered = sorted(elements)
@@ -197,6 +213,7 @@ def in_order(elements: Iterable[str]) -> list[str]:
     return ordered
 
 
+@lru_cache(maxsize=8192)
 def _rank(element: str) -> tuple[int, Any]:
     kind, text = element[0], element[2:]
     if kind == "i":

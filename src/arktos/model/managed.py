@@ -117,9 +117,11 @@ def update(
     if changed:
         entry = Entry(manager, operation, api_version, subresource, now, changed)
         known = managed.get(entry.key)
-        if known is not None:
-            changed = fieldset.union(known.fields, changed)
-        if old is not None or known is not None:  # the fields of what is created are in order
+        if known is not None and not supplied:
+            changed = fieldset.canonical_along(fieldset.union(known.fields, changed), changed)
+        elif known is not None:
+            changed = fieldset.canonical(fieldset.union(known.fields, changed))
+        elif old is not None:  # the fields of what is created are in order
             changed = fieldset.canonical(changed)
         managed[entry.key] = entry._replace(fields=changed)
     return encode(capped(managed))

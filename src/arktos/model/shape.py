@@ -25,12 +25,13 @@ class Shape:
     `element` names a list element: it raises ValueError for one that has none of its keys.
     """
 
-    __slots__ = ("_below", "_fields", "_schema", "element", "leaf")
+    __slots__ = ("_below", "_fields", "_patterns", "_schema", "element", "leaf")
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self._fields: dict[str, tuple[str, Shape]] = {}
         self._below: Shape | None = None
+        self._patterns: dict[tuple[str, ...], Pattern] = {}
         self.element = _element_namer(schema) if schema.type == "array" else None
         self.leaf = not (self.element or _is_map(schema))
 
@@ -44,6 +45,24 @@ class Shape:
             return "f:" + name, self.items
         found = self._fields[name] = (f"f:{name}", _LEAF_SHAPE if _is_leaf(schema) else Shape(schema))
         return found
+
+    def pattern(self, names: tuple[str, ...]) -> Pattern:
+        """The subtree of a new map with these fields, as far as their values do not matter, and the fields whose
+        values do."""
+        known = self._patterns.get(names)
+        if known is None:
+            subtree: FieldSet = {SELF: LEAF}
+            deep: list[tuple[str, str, Shape]] = []
+            for name in sorted(names):
+                element, below = self.field(name)
+                subtree[element] = LEAF
+                if not below.leaf:
+                    deep.append((name, element, below))
+            known = subtree, deep
+            # Types declare few fields, and clients write them in few orders; keys that somebody chose are not kept.
+            if self._schema.properties and len(self._patterns) < _PATTERNS:
+                self._patterns[names] = known
+        return known
 
     @property
     def items(self) -> Shape:
@@ -60,6 +79,10 @@ class Shape:
     def below(self, element: str) -> Shape:
         """The shape at a path element."""
         return self.field(element[2:])[1] if element[0] == "f" else self.items
+
+
+Pattern = tuple[FieldSet, list[tuple[str, str, Shape]]]
+_PATTERNS = 256
 
 
 @lru_cache(maxsize=512)
@@ -97,10 +120,13 @@ def _element_namer(schema: Schema) -> Callable[[Any], str] | None:
         return _set_element
     names = tuple(sorted(keys))
     absent = KEY_DEFAULTS if schema.key_defaults is None else schema.key_defaults
+    single = names[0] if len(names) == 1 else ""
 
     def name(item: Any) -> str:
         if not isinstance(item, dict):
             raise ValueError("associative list with keys may not have non-map elements")
+        if single and type(item.get(single)) is str:
+            return _named(single, item[single])
         found = [(key, item.get(key, absent.get(key))) for key in names]
         found = [(key, value) for key, value in found if value is not None]
         if not found:
@@ -108,6 +134,11 @@ def _element_namer(schema: Schema) -> Callable[[Any], str] | None:
         return key_element(found)
 
     return name
+
+
+@lru_cache(maxsize=4096)
+def _named(key: str, value: str) -> str:
+    return key_element(((key, value),))
 
 
 def _set_element(item: Any) -> str:
@@ -152,10 +183,11 @@ def all_fields(node: Shape, value: Any) -> FieldSet:
         return result
     if not isinstance(value, dict):
         return LEAF
-    result = {SELF: LEAF}
-    for name in sorted(value):
-        element, below = node.field(name)
-        result[element] = LEAF if below.leaf else all_fields(below, value[name])
+    result, deep = node.pattern(tuple(value))
+    if deep:
+        result = result.copy()
+        for name, element, inner in deep:
+            result[element] = all_fields(inner, value[name])
     return result
 
 

@@ -47,7 +47,7 @@ def change_of(call: Call, form: str) -> Change:
     def change(obj: Obj) -> Obj:
         patched = patcher(obj)
         bodies.match_kind(patched, call.kind)
-        bodies.check(call, call.kind, patched, mode, repeated)
+        bodies.check(call, call.kind, patched, mode, repeated, obj)
         locate(call, call.kind, patched)
         return patched
 

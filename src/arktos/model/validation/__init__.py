@@ -113,6 +113,8 @@ def validate_create(kind: Kind, obj: Obj, units: int = 0) -> list[FieldError]:
         return errs + kind.custom.validate(obj, None, units)
     rules = rules_of(kind)
     errs += required_and_enums(kind, obj)
+    if rules.desired is not None:
+        rules.desired(errs, obj)
     if rules.always is not None:
         rules.always(errs, obj)
     if rules.create is not None:
@@ -120,9 +122,7 @@ def validate_create(kind: Kind, obj: Obj, units: int = 0) -> list[FieldError]:
     return _once(errs) if errs else errs
 
 
-def validate_update(
-    kind: Kind, obj: Obj, old: Obj, subresource: str = "", units: int = 0
-) -> list[FieldError]:
+def validate_update(kind: Kind, obj: Obj, old: Obj, subresource: str = "", units: int = 0) -> list[FieldError]:
     """What is wrong with a change of `old` to `obj`, through the object itself or a subresource of it. Raises as
     `validate_create`."""
     errs: Errors = metadata.validate_object_meta_update(kind, obj, old)
@@ -133,12 +133,20 @@ def validate_update(
     if transition is not None:
         transition(errs, obj, old)
     elif subresource != "status":
-        errs += required_and_enums(kind, obj)
+        if not _same_desired(obj, old):
+            errs += required_and_enums(kind, obj)
+            if rules.desired is not None:
+                rules.desired(errs, obj)
         if rules.always is not None:
             rules.always(errs, obj)
         if rules.update is not None:
             rules.update(errs, obj, old)
     return _once(errs) if errs else errs
+
+
+def _same_desired(obj: Obj, old: Obj) -> bool:
+    """Whether two states differ in metadata and status at most."""
+    return {**obj, "metadata": None, "status": None} == {**old, "metadata": None, "status": None}
 
 
 def _once(errs: Errors) -> list[FieldError]:

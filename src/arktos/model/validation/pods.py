@@ -41,6 +41,10 @@ def _check(errs: Errors, pod: Obj) -> None:
     annotations = metadata.get("annotations")
     if annotations:
         check_pod_annotations(errs, "metadata.annotations", annotations, spec)
+
+
+def _check_desired(errs: Errors, pod: Obj) -> None:
+    metadata, spec = pod.get("metadata") or {}, _spec(pod)
     check_pod_spec(errs, "spec", spec, metadata.get("name", ""), is_pod=True)
     if not spec.get("serviceAccountName"):
         _check_no_tokens(errs, spec)
@@ -253,6 +257,7 @@ def _check_ips(errs: Errors, path: str, entries: list[Obj]) -> None:
 
 
 def _check_ephemeral(errs: Errors, pod: Obj, old: Obj) -> None:
+    _check_desired(errs, pod)
     _check(errs, pod)
     if _MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         errs.append(forbidden("", "static pods do not support ephemeral containers"))
@@ -275,6 +280,7 @@ def _check_resize(errs: Errors, pod: Obj, old: Obj) -> None:
     """The resize subresource: CPU and memory of running containers, or of the virtual machine."""
     from arktos.model.qos import qos_class
 
+    _check_desired(errs, pod)
     _check(errs, pod)
     if _MIRROR in ((old.get("metadata") or {}).get("annotations") or {}):
         errs.append(forbidden("", "static pods cannot be resized"))
@@ -338,6 +344,7 @@ def _check_binding(errs: Errors, binding: Obj) -> None:
 
 
 POD = Rules(
+    desired=_check_desired,
     always=_check,
     create=_check_create,
     update=_check_update,

@@ -16,10 +16,12 @@ Transition = Callable[[Errors, Obj, Obj], None]
 class Rules:
     """The checks of one kind, beyond metadata and schema.
 
-    `always` holds for each state of an object, `create` for the first one only, `update` says what may become of what
-    (new, old). A subresource has its own transition, in place of all of these.
+    `always` holds for each state of an object, `desired` for each desired state (all but metadata and status): an
+    update that leaves it alone is not asked. `create` is for the first state only, `update` says what may become of
+    what (new, old). A subresource has its own transition, in place of all of these.
     """
 
+    desired: Check | None = None
     always: Check | None = None
     create: Check | None = None
     update: Transition | None = None
