@@ -288,6 +288,15 @@ class Informers:
             informer.add_index(name, fn)
         return informer
 
+    def forget(self, informer: Informer) -> None:
+        """As `stop`, without waiting for its end."""
+        for filters, known in list(self._informers.items()):
+            if known is informer:
+                del self._informers[filters]
+                task = self._tasks.pop(filters, None)
+                if task is not None:
+                    task.cancel()
+
     async def stop(self, informer: Informer) -> None:
         """Stops one informer and forgets it (a custom resource's kind that has gone)."""
         for filters, known in list(self._informers.items()):

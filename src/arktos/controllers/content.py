@@ -9,6 +9,7 @@ waits at that time.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
@@ -18,6 +19,7 @@ from arktos.client.cached import decode_header
 from arktos.controllers.context import Context, content_kinds
 from arktos.controllers.freshness import revision
 from arktos.model.kinds import ALL_TENANTS, Kind, Scope
+from arktos.model.status import NotFound
 
 _MANY = 2000
 """Objects of a kind beyond which one place is listed instead of all."""
@@ -35,8 +37,9 @@ class Content:
         self._mirrors: list[tuple[Kind, Informer]] = [
             (kind, context.mirror(kind.resource)) for kind in content_kinds(scope) if kind.resource not in without
         ]
+        self._custom = context.custom
         self._proofs: dict[str, tuple[int, frozenset[str]]] = {}
-        self._locks = {kind.resource: asyncio.Lock() for kind, _ in self._mirrors}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     def report(self, controller: Controller, parent: Callable[[Cached], Cached | None]) -> None:
         """Queues a place's parent when something in it goes, or changes while it goes. `parent` gives the namespace or
@@ -46,17 +49,28 @@ class Content:
             found = parent(cached)
             return (found.key,) if found is not None and found.deleting else ()
 
+        def changed(old: Cached | None, new: Cached | None) -> None:
+            for cached in (old, new):
+                for key in keys(cached) if cached is not None else ():
+                    controller.enqueue(key)
+
         for _, mirror in self._mirrors:
             controller.watches(mirror, keys)
+        self._custom.listen(lambda mirror: mirror.add_handler(changed))
 
     def left(self, place: str) -> list[Cached]:
         """All that the mirrors know in a place."""
-        return [cached for _, mirror in self._mirrors for cached in mirror.by_index(self._index, place)]
+        found = [cached for _, mirror in self._mirrors for cached in mirror.by_index(self._index, place)]
+        for mirror in self._custom.mirrors.values():
+            found += map(self._custom.own, mirror.by_index(self._index, place))
+        return found
 
     async def absent(self, place: str, since: int) -> bool:
         """Whether nothing is in the place as of `since` or later, the revision of its end. The mirrors know nothing
         there; this asks for what they may have missed. Raises as `Client.list` does."""
-        stale = [kind for kind, mirror in self._mirrors if revision(mirror.resource_version) < since]
+        # Which kinds there are must be as true as what is in them.
+        await self._custom.definitions.reach(since)
+        stale = [kind for kind, mirror in self._all() if revision(mirror.resource_version) < since]
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(self._occupied(kind, place, since)) for kind in stale]
         return not any(answer.result() for answer in answers) and not self.left(place)
@@ -71,11 +85,18 @@ class Content:
         return place in known[1]
 
     def _size(self, kind: Kind) -> int:
-        return next(len(mirror) for known, mirror in self._mirrors if known is kind)
+        return next((len(mirror) for known, mirror in self._all() if known is kind), 0)
+
+    def _all(self) -> list[tuple[Kind, Informer]]:
+        return [*self._mirrors, *((mirror.kind, mirror) for mirror in self._custom.mirrors.values())]
 
     async def _look(self, kind: Kind, place: str = ALL_TENANTS) -> tuple[int, frozenset[str]]:
         tenant, _, namespace = place.partition("/")
-        listing = await self._client.list_raw(kind, tenant=tenant, namespace=namespace, metadata_only=True)
+        try:
+            listing = await self._client.list_raw(kind, tenant=tenant, namespace=namespace, metadata_only=True)
+        except NotFound:
+            # A kind that nobody defines any more went with all its objects.
+            return 2**53, frozenset()
         return revision(listing.resource_version), places(listing.items, self._index)
 
 

@@ -7,10 +7,13 @@ import enum
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from arktos.client import Cached, Client, Controller, Informer, Informers, Key, Recorder
 from arktos.client.cache import by_controller, by_namespace, by_owner
 from arktos.client.ranged import Membership, RangedInformer
+from arktos.controllers.customkinds import RESOURCE as CUSTOM
+from arktos.controllers.customkinds import CustomKinds
 from arktos.controllers.metrics import Metrics
 from arktos.model import registry
 from arktos.model.hashkey import hash_key
@@ -19,7 +22,9 @@ from arktos.model.kinds import Kind, Scope
 FULL = frozenset(
     {
         "certificatesigningrequests.certificates.k8s.io",
+        CUSTOM,
         "controllerrevisions.apps",
+        "cronjobs.batch",
         "daemonsets.apps",
         "deployments.apps",
         "endpoints",
@@ -139,6 +144,11 @@ class Context:
                 kind, indexes=indexes, metadata_only=resource not in FULL
             )
         return informer
+
+    @cached_property
+    def custom(self) -> CustomKinds:
+        """The kinds that tenants define."""
+        return CustomKinds(self.mirror(CUSTOM), self.informers)
 
     def part(self, type: str, resource: str, owner: str = "") -> Informer:
         """The mirror of a controller that shares by ranges: of its own objects, or of those that objects of the kind

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from arktos.client import Cached, Informer, Key, Owner
+from arktos.controllers.customkinds import CustomKinds
 from arktos.model import registry
 from arktos.model.kinds import Kind, Scope
 
@@ -46,13 +47,17 @@ class State(enum.Enum):
     UNKNOWN = "unknown"
 
 
-def owner_item(dependent: Key, owner: Owner) -> Item | None:
+Lookup = Callable[[str, str, str], Kind | None]
+"""The kind that tenants define under an apiVersion and a name, from a tenant, an apiVersion and a kind."""
+
+
+def owner_item(dependent: Key, owner: Owner, custom: Lookup = lambda tenant, api_version, kind: None) -> Item | None:
     """Where an owner would be: in its dependent's own tenant and namespace. None if there can be no such object."""
-    served = registry.by_gvk(owner.api_version, owner.kind)
-    if served is None:
-        return None
-    kind = registry.stored_as(served)
     tenant, namespace, _ = dependent
+    served = registry.by_gvk(owner.api_version, owner.kind)
+    kind = custom(tenant, owner.api_version, owner.kind) if served is None else registry.stored_as(served)
+    if kind is None:
+        return None
     if kind.scope is Scope.CLUSTER:
         return Item(kind.resource, ("", "", owner.name))
     if kind.scope is Scope.TENANT:
@@ -68,24 +73,35 @@ def is_waiting(cached: Cached) -> bool:
 class Graph:
     """`mirrors` by group-resource; each has an index `owner`."""
 
-    def __init__(self, mirrors: Mapping[str, Informer]) -> None:
+    def __init__(self, mirrors: Mapping[str, Informer], custom: CustomKinds | None = None) -> None:
         self._mirrors = mirrors
+        self._custom = custom
+
+    def owner_item(self, dependent: Key, owner: Owner) -> Item | None:
+        """As the function of this name, of the kinds that tenants define, too."""
+        if self._custom is None:
+            return owner_item(dependent, owner)
+        return owner_item(dependent, owner, self._custom.by_owner)
 
     def find(self, item: Item) -> Cached | None:
         mirror = self._mirrors.get(item.resource)
         return None if mirror is None else mirror.get(*item.key)
 
     def kind(self, item: Item) -> Kind:
-        return self._mirrors[item.resource].kind
+        """The kind of an item, as its tenant defines it."""
+        custom = None if self._custom is None else self._custom.of(item.resource, item.key[0])
+        return custom or self._mirrors[item.resource].kind
 
     def owner_state(self, dependent: Key, owner: Owner) -> State:
         """As the mirrors have it: ABSENT may mean that they do not have it yet."""
-        item = owner_item(dependent, owner)
+        item = self.owner_item(dependent, owner)
         if item is None:
             return State.UNKNOWN
         cached = self.find(item)
         if cached is None:
-            return State.ABSENT if item.resource in self._mirrors else State.UNKNOWN
+            # A tenant's kind that is known by name only went with all its objects.
+            known = item.resource in self._mirrors or registry.by_gvk(owner.api_version, owner.kind) is None
+            return State.ABSENT if known else State.UNKNOWN
         if cached.uid != owner.uid:
             return State.ABSENT
         return State.WAITING if is_waiting(cached) else State.SOLID
@@ -95,7 +111,7 @@ class Graph:
         mine = item_of(owner)
         for mirror in self._mirrors.values():
             for cached in mirror.by_index("owner", owner.uid):
-                if any(ref.uid == owner.uid and owner_item(cached.key, ref) == mine for ref in cached.owners):
+                if any(ref.uid == owner.uid and self.owner_item(cached.key, ref) == mine for ref in cached.owners):
                     yield cached
 
     def deserves_a_look(self, cached: Cached) -> bool:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from arktos.client import Cached, Key, Owner
 from arktos.client.client import Propagation
 from arktos.controllers.actions import Delete, Patch
+from arktos.controllers.customkinds import is_custom
 from arktos.controllers.garbagecollector.graph import FOREGROUND, ORPHAN, Item, State, is_waiting, item_of
-from arktos.model.kinds import Kind
+from arktos.model.kinds import Kind, Obj
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ def judge(case: Judged) -> Verdict:
 
 
 def _orphan(case: Judged) -> Verdict:
-    first = [_without_owners(c.kind, c.key, c.uid, [case.uid]) for c in case.dependents]
+    first = [_without_owners(c.kind, c.key, c.uid, [case.uid], c.owners, c.resource_version) for c in case.dependents]
     return Verdict(first, [_without_finalizer(case, ORPHAN)])
 
 
@@ -66,7 +67,8 @@ def _by_owners(case: Judged) -> Verdict:
     states = {state for _, state in case.owners}
     gone = [owner.uid for owner, state in case.owners if state in (State.ABSENT, State.WAITING)]
     if State.SOLID in states and gone:
-        return Verdict(then=[_without_owners(case.kind, case.key, case.uid, gone)])
+        owners = [owner for owner, _ in case.owners]
+        return Verdict(then=[_without_owners(case.kind, case.key, case.uid, gone, owners, case.resource_version)])
     if not gone or states - {State.ABSENT, State.WAITING}:
         return Verdict()
     if State.WAITING in states and case.dependents:
@@ -84,12 +86,28 @@ def _delete(case: Judged, propagation: Propagation, *, pinned: bool = True) -> D
     return Delete(case.kind, case.key, uid=case.uid, resource_version=version, propagation=propagation)
 
 
-def _without_owners(kind: Kind, key: Key, uid: str, owners: Sequence[str]) -> Patch:
-    references = [{"$patch": "delete", "uid": owner} for owner in owners]
+def _without_owners(kind: Kind, key: Key, uid: str, gone: Sequence[str], owners: Sequence[Owner], rv: str) -> Patch:
+    if is_custom(kind):
+        # How lists of custom resources merge, nobody says: the whole list, of the very state that was seen.
+        kept: list[Obj] = [_reference(owner) for owner in owners if owner.uid not in gone]
+        return Patch(kind, key, {"metadata": {"uid": uid, "resourceVersion": rv, "ownerReferences": kept}})
+    references = [{"$patch": "delete", "uid": owner} for owner in gone]
     return Patch(kind, key, {"metadata": {"uid": uid, "ownerReferences": references}}, "strategic")
 
 
+def _reference(owner: Owner, **more: bool) -> Obj:
+    reference: Obj = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
+    for name, value in (("controller", owner.controller), ("blockOwnerDeletion", owner.block_owner_deletion)):
+        if value:
+            reference[name] = value
+    return {**reference, **more}
+
+
 def _unblocking(case: Judged) -> Patch:
+    if is_custom(case.kind):
+        whole = [_reference(owner, blockOwnerDeletion=False) for owner, _ in case.owners]
+        metadata = {"uid": case.uid, "resourceVersion": case.resource_version, "ownerReferences": whole}
+        return Patch(case.kind, case.key, {"metadata": metadata})
     references = [{"uid": owner.uid, "blockOwnerDeletion": False} for owner, _ in case.owners]
     return Patch(case.kind, case.key, {"metadata": {"uid": case.uid, "ownerReferences": references}}, "strategic")
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from arktos.client import Cached, Key, Meta, Owner
+from arktos.client import Cached, Informer, Key, Meta, Owner
 from arktos.controllers.actions import perform, perform_all
 from arktos.controllers.context import Context, Unit, content_kinds
-from arktos.controllers.garbagecollector.graph import Graph, Item, State, item_of, owner_item
+from arktos.controllers.garbagecollector.graph import Graph, Item, State, item_of
 from arktos.controllers.garbagecollector.reconcile import Judged, Verdict, judge
 from arktos.model.kinds import Obj, Scope
 from arktos.model.status import NotFound
@@ -22,7 +22,7 @@ class _GarbageCollector:
         self.context = context
         kinds = [kind for scope in Scope for kind in content_kinds(scope)]
         self.mirrors = {kind.resource: context.mirror(kind.resource) for kind in kinds}
-        self.graph = Graph(self.mirrors)
+        self.graph = Graph(self.mirrors, context.custom)
         self.absent: dict[tuple[Item, str], None] = {}
         self.controller = context.controller(NAME, self.reconcile, workers=32, backoff=(0.01, 30.0))
 
@@ -47,7 +47,7 @@ class _GarbageCollector:
     def _tell_owners(self, cached: Cached) -> None:
         """Owners that are being deleted may wait for this object."""
         for owner in cached.owners:
-            item = owner_item(cached.key, owner)
+            item = self.graph.owner_item(cached.key, owner)
             found = None if item is None else self.graph.find(item)
             if item is not None and found is not None and found.deleting:
                 self.look_at(item)
@@ -97,12 +97,12 @@ class _GarbageCollector:
     async def _state(self, item: Item, owner: Owner) -> State:
         """What an owner is; where the mirrors do not know it, as the server says."""
         state = self.graph.owner_state(item.key, owner)
-        where = owner_item(item.key, owner)
+        where = self.graph.owner_item(item.key, owner)
         if state is not State.ABSENT or where is None or (where, owner.uid) in self.absent:
             return state
         try:
             found = await self._get(where)
-        except NotFound:
+        except (NotFound, KeyError):  # the object is no more, or not even its kind
             pass
         else:
             if found["metadata"].get("uid") == owner.uid:
@@ -128,6 +128,18 @@ def build(context: Context) -> Unit:
     for mirror in work.mirrors.values():
         mirror.add_handler(work.changed)
         work.controller.needs(mirror)
+
+    def added(mirror: Informer) -> None:
+        work.mirrors[mirror.kind.resource] = mirror
+        mirror.add_handler(work.changed)
+
+    def removed(mirror: Informer) -> None:
+        # A kind goes after its objects, of whose end the mirror may not have heard.
+        for cached in mirror.items():
+            work.changed(cached, None)
+        work.mirrors.pop(mirror.kind.resource, None)
+
+    context.custom.listen(added, removed)
 
     def refresh() -> None:
         for mirror in work.mirrors.values():
