@@ -59,12 +59,12 @@ def test_a_join_splits_the_busiest_at_its_median() -> None:
     world.start("b")
     world.flow()
     world.run(6)
-    assert world.ranges() == {"a": "0..1", "b": "1..16"}
+    assert world.ranges() == {"a": "0..3", "b": "3..16"}
     world.members["b"].machine._load = busy({3: 500, 5: 500})
     world.run(6)
     world.start("c")
     world.flow()
-    assert world.ranges() == {"a": "0..1", "b": "1..3", "c": "3..16"}
+    assert world.ranges() == {"a": "0..3", "b": "3..5", "c": "5..16"}
 
 
 def test_leaving_hands_over_at_once() -> None:
@@ -154,7 +154,7 @@ def test_load_moves_to_a_neighbour_in_time_and_then_rests() -> None:
     assert world.ranges() == before
     world.run(12)
     after = world.ranges()
-    assert after == {"a": "0..2", "b": "2..16"}
+    assert after == {"a": "0..3", "b": "3..16"}
     world.members["a"].machine._load = busy({1: 100, 2: 100})
     world.members["b"].machine._load = busy({3: 110, 4: 110})
     world.run(300)

@@ -24,6 +24,7 @@ _COMMANDS = {
     "apiserver": ("arktos.cli.servers", "apiserver"),
     "controllers": ("arktos.cli.servers", "controllers"),
     "scheduler": ("arktos.cli.servers", "scheduler"),
+    "ring": ("arktos.cli.ring", "ring"),
     "network": ("arktos.cli.network", "network"),
     "vmruntime": ("arktos.cli.vmruntime", "vmruntime"),
     "agent": ("arktos.cli.agent", "agent"),

@@ -6,6 +6,9 @@ from sortedcontainers import SortedList
 
 from arktos.model.hashranges import FULL, Range
 
+TO_COME = 8.0
+"""How many objects' weight is spread evenly over the whole ring."""
+
 
 class Load:
     """A point weighs 1 for each object there, and 1 for each time that it was worked on of late: work fades by half in
@@ -43,16 +46,22 @@ class Load:
 
     def cut(self, whole: Range, share: float) -> int:
         """The point p in `whole`, its last one excluded, such that [start, p] weighs nearest to `share` (0 to 1) of all
-        that `whole` weighs. Where nothing weighs, the width counts. `whole` has two points at least."""
+        that `whole` weighs. What is still to come may stand anywhere: that weighs as much as a few objects, spread
+        evenly. `whole` has two points at least."""
         weights: dict[int, float] = {point: weight for point, weight in self._work.items() if whole.holds(point)}
         for point in self._there.irange(whole.start, whole.end):
             weights[point] = weights.get(point, 0.0) + 1.0
-        wanted = share * sum(weights.values())
-        if not wanted:
-            return min(whole.end - 1, whole.start + int((whole.end - whole.start) * share))
-        best, off, below = whole.start, wanted, 0.0
+        density = TO_COME / (FULL.end - FULL.start + 1)
+        left = share * (sum(weights.values()) + density * (whole.end - whole.start + 1))
+        at = whole.start
         for point in sorted(weights):
-            below += weights[point]
-            if abs(below - wanted) < off:
-                best, off = point, abs(below - wanted)
-        return max(whole.start, min(best, whole.end - 1))
+            gap = density * (point - at)
+            if gap >= left:
+                break
+            left -= gap
+            at, weight = point, weights[point]
+            if weight >= left:
+                nearest = point if left > weight / 2 else point - 1
+                return max(whole.start, min(nearest, whole.end - 1))
+            left -= weight
+        return max(whole.start, min(at + int(left / density), whole.end - 1))

@@ -1,0 +1,56 @@
+"""`arktos ring`: which process works on which range of which controller's ring, and how busy it is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from arktos.cli.data_dir import data_dir_option, installed
+
+_EVERY = 1.0
+_COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTANCE")
+
+
+@click.command()
+@click.argument("type", required=False, default="")
+@data_dir_option
+@click.option(
+    "--kubeconfig",
+    type=click.Path(path_type=Path),
+    help="How to reach the API server.",
+    show_default="the administrator's in the data directory",
+)
+@click.option("--watch", "-w", is_flag=True, help="Show changes as they come, until interrupted.")
+@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def ring(type: str, data_dir: Path, kubeconfig: Path | None, watch: bool, output: str) -> None:
+    """Show who works on what: the instances of all controllers, or of one TYPE (ReplicaSet)."""
+    from arktos.cli import ring_calls
+
+    config = kubeconfig or installed(data_dir).layout.admin_kubeconfig
+    shown = ""
+    while True:
+        found = ring_calls.tenures(config, type)
+        text = ring_calls.as_json(found) if output == "json" else table([ring_calls.row(each) for each in found])
+        if text != shown:
+            if watch and shown and output == "table" and sys.stdout.isatty():
+                click.clear()
+            click.echo(text)
+            shown = text
+        if not watch:
+            return
+        time.sleep(_EVERY)
+
+
+def table(rows: list[tuple[Any, ...]]) -> str:
+    """Rows under their titles, in columns as wide as what is in them."""
+    if not rows:
+        return "No controller runs."
+    lines = [_COLUMNS, *(tuple(map(str, row)) for row in rows)]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(_COLUMNS))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
