@@ -83,6 +83,20 @@ def check_depth(data: bytes | memoryview, value: object) -> None:
     raise DecodeError(f"exceeded max depth of {MAX_DEPTH}")
 
 
+class _Repeated(Exception):
+    """An object has some of its keys more than once."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    plain = dict(pairs)
+    if len(plain) != len(pairs):
+        raise _Repeated
+    return plain
+
+
+_unrepeated = _stdlib.JSONDecoder(object_pairs_hook=_once)
+
+
 class _Repeating(dict[str, Any]):
     """An object that had some of its keys more than once."""
 
@@ -93,27 +107,27 @@ def duplicate_fields(data: bytes) -> list[str]:
     """Paths of the keys that occur more than once, such as `spec.containers[0].name`, each once, in document order.
 
     For documents that `decode` takes; others give an empty list. Costs a second decode, so call it under
-    fieldValidation=Strict or Warn only. Keys inside a value that a later duplicate replaced are not looked at.
+    fieldValidation=Strict or Warn only, and a third where there are some. Keys inside a value that a later duplicate replaced are not looked at.
     """
-    found = False
+    try:
+        _unrepeated.decode(data.decode())
+        return []
+    except _Repeated:
+        pass
+    except (ValueError, RecursionError):
+        return []
 
     def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        nonlocal found
         plain = dict(pairs)
         if len(plain) == len(pairs):
             return plain
-        found = True
         marked = _Repeating(plain)
         seen: set[str] = set()
         again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
         marked.repeated = list(dict.fromkeys(again))
         return marked
 
-    try:
-        root = _stdlib.loads(data, object_pairs_hook=note)
-    except (ValueError, RecursionError):
-        return []
-    return _repeated_paths(root, "") if found else []
+    return _repeated_paths(_stdlib.loads(data, object_pairs_hook=note), "")
 
 
 def _repeated_paths(value: object, path: str) -> list[str]:

@@ -49,8 +49,8 @@ def check_env(errs: Errors, path: str, variables: list[Obj], volumes: Obj) -> No
         name = variable.get("name", "")
         if not name:
             errs.append(required(f"{path}[{i}].name"))
-        else:
-            check_messages(errs, f"{path}[{i}].name", name, env_name(name))
+        elif messages := env_name(name):
+            check_messages(errs, f"{path}[{i}].name", name, messages)
         source = variable.get("valueFrom")
         if source is not None:
             _check_source(errs, f"{path}[{i}].valueFrom", source, variable.get("value"), volumes)
