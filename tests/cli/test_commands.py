@@ -90,6 +90,7 @@ def test_the_list_of_commands() -> None:
         "apiserver",
         "controllers",
         "scheduler",
+        "ring",
         "network",
         "vmruntime",
         "agent",

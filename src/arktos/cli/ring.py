@@ -25,7 +25,14 @@ _COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTAN
     show_default="the administrator's in the data directory",
 )
 @click.option("--watch", "-w", is_flag=True, help="Show changes as they come, until interrupted.")
-@click.option("--output", "-o", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to show them.",
+)
 def ring(type: str, data_dir: Path, kubeconfig: Path | None, watch: bool, output: str) -> None:
     """Show who works on what: the instances of all controllers, or of one TYPE (ReplicaSet)."""
     from arktos.cli import ring_calls
