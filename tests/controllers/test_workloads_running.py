@@ -20,7 +20,7 @@ Obj = dict[str, Any]
 Until = Callable[..., Awaitable[None]]
 POD, NODE = registry.by_resource("pods"), registry.by_resource("nodes")
 DAEMONSET, STATEFULSET = registry.by_resource("daemonsets.apps"), registry.by_resource("statefulsets.apps")
-JOB = registry.by_resource("jobs.batch")
+JOB, CRONJOB = registry.by_resource("jobs.batch"), registry.by_resource("cronjobs.batch")
 CLAIM = registry.by_resource("persistentvolumeclaims")
 
 
@@ -211,3 +211,37 @@ async def test_a_job_runs_to_its_end(admin: Client, until: Until) -> None:
             return not await pods_of(admin, "gone")
 
         await until(none_left)
+
+
+async def test_a_cron_job_makes_jobs_and_forgets_them(admin: Client, until: Until) -> None:
+    spec = {
+        "schedule": "@every 1s",
+        "successfulJobsHistoryLimit": 1,
+        "jobTemplate": {"spec": {"template": template("tick", restartPolicy="Never")}},
+    }
+    meta = {"name": "tick", "namespace": "default"}
+    await admin.create(CRONJOB, {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": meta, "spec": spec})
+
+    async def succeeded() -> bool:
+        return bool((await admin.get(CRONJOB, "tick", namespace="default")).get("status", {}).get("lastSuccessfulTime"))
+
+    async with nodes_play(admin, "tick", lambda _: {"phase": "Succeeded"}):
+        await until(succeeded)
+        body = {"spec": {"suspend": True, "successfulJobsHistoryLimit": 0}}
+        await admin.patch(CRONJOB, "tick", body, namespace="default")
+
+        async def none_left() -> bool:
+            jobs = (await admin.list(JOB, namespace="default")).items
+            return not [each for each in jobs if each["metadata"]["name"].startswith("tick-")]
+
+        await until(none_left)
+    short = a_job("short", ttlSecondsAfterFinished=0)
+    await admin.create(JOB, short)
+    async with nodes_play(admin, "short", lambda _: {"phase": "Succeeded"}):
+
+        async def gone() -> bool:
+            return "short" not in [
+                each["metadata"]["name"] for each in (await admin.list(JOB, namespace="default")).items
+            ]
+
+        await until(gone)

@@ -12,6 +12,8 @@ CONTROLLERS: dict[str, str] = {
     "daemonset": "arktos.controllers.daemonset",
     "statefulset": "arktos.controllers.statefulset",
     "job": "arktos.controllers.job",
+    "cronjob": "arktos.controllers.cronjob",
+    "ttlafterfinished": "arktos.controllers.ttlafterfinished",
     "namespace": "arktos.controllers.namespace",
     "garbagecollector": "arktos.controllers.garbagecollector",
     "nodelifecycle": "arktos.controllers.nodelifecycle",

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from arktos.client import Cached, Informer, Key
+from arktos.client import Cached, Controller, Informer, Key
+from arktos.client.controller import controller_key
 from arktos.controllers import owners
 from arktos.controllers.actions import FAILURES, Create, Delete, Patch, into_the_ending, perform
-from arktos.controllers.context import Context
+from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
 from arktos.model import registry, selectors
 from arktos.model.kinds import Kind, Obj
-from arktos.model.status import ApiError, NotFound
+from arktos.model.status import NotFound, StaleRange
 
 POD = registry.by_resource("pods")
 _ORPHANS = "unmanaged"
@@ -29,17 +30,27 @@ class PodControl:
     def __init__(self, context: Context, kind: Kind, component: str) -> None:
         self.context = context
         self.kind = kind
-        self.owners = context.mirror(kind.resource)
-        self.pods = context.mirror("pods")
-        self.namespaces = context.mirror("namespaces")
+        self.owners = context.part(kind.kind, kind.resource)
+        self.pods = context.part(kind.kind, "pods", kind.kind)
         self.pods.add_index(_ORPHANS, owners.unmanaged_in_namespace)
         self.recorder = context.recorder(component)
         self.writes = OwnWrites(self.pods)
 
-    @property
-    def mirrors(self) -> tuple[Informer, ...]:
-        """What a controller must have synced before it works."""
-        return self.owners, self.pods, self.namespaces
+    def unit(self, controller: Controller, *more: Informer) -> Unit:
+        """The unit of a controller that watches the workloads and their pods; `more` are further mirrors of the parts
+        of the ring that are ours."""
+        controller.watches(self.owners)
+        controller.watches(self.pods, controller_key(self.kind.kind))
+        controller.watches(self.pods, self.rivals)
+        for informer in more:
+            controller.needs(informer)
+
+        def refresh() -> None:
+            for owner in self.owners.items():
+                controller.enqueue(owner.key)
+
+        parts = [self.owners, self.pods, *more]
+        return Unit([controller], [], refresh, Sharing.RANGES, self.kind.kind, self.owners, parts)
 
     def rivals(self, pod: Cached) -> Iterable[Key]:
         """The workloads that might adopt a pod."""
@@ -79,7 +90,7 @@ class PodControl:
         try:
             made = await perform(self.context.client, Create(POD, pod))
         except FAILURES as error:
-            if not self.ends(key, error):
+            if not ends(error):
                 self.recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
         self.writes.wrote(key, made)
@@ -95,14 +106,9 @@ class PodControl:
             await self.create(key, owner, next(rest))
 
         failure = await in_growing_batches(len(pods), one)
-        return None if failure is None or self.ends(key, failure) else failure
-
-    def ends(self, key: Key, error: Exception) -> bool:
-        """Whether a create failed because its namespace is on its way out: nothing to retry, nothing to tell."""
-        if into_the_ending(error):
-            return True
-        namespace = self.namespaces.get(key[0], "", key[1])
-        return isinstance(error, ApiError) and (namespace is None or namespace.deleting)
+        if isinstance(failure, StaleRange):
+            raise failure
+        return None if failure is None or ends(failure) else failure
 
     async def delete_all(self, key: Key, owner: Obj, pods: Iterable[Cached]) -> Exception | None:
         """Deletes pods, many at once; the first failure. What is gone is no failure."""
@@ -134,6 +140,12 @@ class PodControl:
             await perform(self.context.client, Patch(self.kind, owner.key, body, subresource="status"))
         except NotFound:
             return
+
+
+def ends(error: Exception) -> bool:
+    """Whether a create failed because its namespace is on its way out, or gone, or because the range is another's:
+    nothing to retry, nothing to tell."""
+    return into_the_ending(error) or isinstance(error, NotFound | StaleRange)
 
 
 def pod_from(kind: Kind, owner: Obj, template: Obj, *, name: str = "") -> Obj:

@@ -31,7 +31,7 @@ class RevisionControl:
     def __init__(self, context: Context, kind: Kind) -> None:
         self._client = context.client
         self._kind = kind
-        self.mirror = context.mirror(REVISION.resource)
+        self.mirror = context.part(kind.kind, REVISION.resource, kind.kind)
 
     async def ensure(self, owner: Cached, obj: Obj) -> Standing:
         """Makes the revision of the template now where there is none, and the newest of it what was returned to.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from arktos.client import Cached, Key
-from arktos.client.controller import controller_key
 from arktos.controllers.context import Context, Unit
 from arktos.controllers.daemonset import placing, rolling
 from arktos.controllers.failures import Failures
@@ -119,20 +118,14 @@ def _for_placing(node: Cached) -> tuple[object, object]:
 
 def build(context: Context) -> Unit:
     work = _DaemonSets(context)
-    control = work.control
     controller = context.controller(NAME, work.reconcile)
-    controller.watches(control.owners).needs(control.namespaces)
-    controller.watches(control.pods, controller_key("DaemonSet"))
-    controller.watches(control.pods, control.rivals)
-    controller.needs(work.revisions.mirror)
-
-    def refresh() -> None:
-        for daemonset in control.owners.items():
-            controller.enqueue(daemonset.key)
 
     def matters(old: Cached | None, new: Cached | None) -> bool:
         # Heartbeats come all the time and move no daemon.
         return old is None or new is None or _for_placing(old) != _for_placing(new)
 
-    controller.watches(work.nodes, lambda _: [daemonset.key for daemonset in control.owners.items()], when=matters)
-    return Unit([controller], refresh=refresh)
+    def all_keys(_: Cached) -> list[Key]:
+        return [daemonset.key for daemonset in work.control.owners.items()]
+
+    controller.watches(work.nodes, all_keys, when=matters)
+    return work.control.unit(controller, work.revisions.mirror)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from arktos.client import Cached, Key
-from arktos.client.controller import controller_key
 from arktos.controllers.actions import Patch, perform, perform_all
 from arktos.controllers.context import Context, Unit
 from arktos.controllers.freshness import OwnWrites
@@ -105,14 +104,4 @@ class _Jobs:
 
 def build(context: Context) -> Unit:
     work = _Jobs(context)
-    control = work.control
-    controller = context.controller(NAME, work.reconcile, workers=8)
-    controller.watches(control.owners).needs(control.namespaces)
-    controller.watches(control.pods, controller_key("Job"))
-    controller.watches(control.pods, control.rivals)
-
-    def refresh() -> None:
-        for job in control.owners.items():
-            controller.enqueue(job.key)
-
-    return Unit([controller], refresh=refresh)
+    return work.control.unit(context.controller(NAME, work.reconcile, workers=8))

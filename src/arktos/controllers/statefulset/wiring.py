@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from arktos.client import Cached, Key
-from arktos.client.controller import controller_key
 from arktos.controllers.actions import FAILURES, Create, Patch, perform
 from arktos.controllers.context import Context, Unit
-from arktos.controllers.podcontrol import POD, PodControl
+from arktos.controllers.podcontrol import POD, PodControl, ends
 from arktos.controllers.pods import PodView, next_available, view
 from arktos.controllers.revisioncontrol import RevisionControl, Standing
 from arktos.controllers.statefulset import identity
@@ -89,7 +88,7 @@ class _StatefulSets:
             try:
                 await self.control.create(key, statefulset, pod)
             except FAILURES as error:
-                if self.control.ends(key, error):
+                if ends(error):
                     return
                 raise
 
@@ -171,15 +170,5 @@ def _revisions(statefulset: Obj, standing: Standing) -> tuple[Revisions, dict[st
 
 def build(context: Context) -> Unit:
     work = _StatefulSets(context)
-    control = work.control
-    controller = context.controller(NAME, work.reconcile)
-    controller.watches(control.owners).needs(control.namespaces)
-    controller.watches(control.pods, controller_key("StatefulSet"))
-    controller.watches(control.pods, control.rivals)
-    controller.needs(work.revisions.mirror).needs(work.claims)
-
-    def refresh() -> None:
-        for statefulset in control.owners.items():
-            controller.enqueue(statefulset.key)
-
-    return Unit([controller], refresh=refresh)
+    controller = context.controller(NAME, work.reconcile).needs(work.claims)
+    return work.control.unit(controller, work.revisions.mirror)
