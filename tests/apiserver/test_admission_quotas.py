@@ -245,7 +245,7 @@ async def test_a_count_of_another_time_is_brought_forward(api: Any) -> None:
     # Of what is no longer, or never was, a count says nothing.
     (await api.patch(f"{QUOTAS}/q", {"spec": {"hard": {"pods": "3"}}})).ok()
     for text in (at, "1", "x", str(10**30)):
-        patch["metadata"]["annotations"][COUNTED_AT] = text  # type: ignore[index]
+        patch["metadata"]["annotations"][COUNTED_AT] = text
         (await api.patch(f"{QUOTAS}/q/status", patch)).refused(409, "count again")
 
 

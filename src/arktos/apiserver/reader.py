@@ -6,6 +6,7 @@ them after the initial state only where a stored object that hid one has gone.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -106,7 +107,7 @@ class Reader:
         """As `Store.changes`: whole revisions, at least `limit` events where there are as many."""
         if query.resource not in self._sources:
             return self.store.changes(query, since, limit=limit)
-        seen: list[WatchEvent] = []
+        seen: builtins.list[WatchEvent] = []
         while True:
             events, cut = self._merged(query, since, limit)
             seen += self._seen(query, events)
@@ -140,10 +141,10 @@ class Reader:
         subscriptions += [self.store.subscribe(other, through) for other in self._borrowed(query)]
         return subscriptions[0] if len(subscriptions) == 1 else _Joined(subscriptions)
 
-    def _seen(self, query: Query, events: Sequence[WatchEvent]) -> list[WatchEvent]:
+    def _seen(self, query: Query, events: Sequence[WatchEvent]) -> builtins.list[WatchEvent]:
         """What a watch tells: nothing of what a stored object hides; and what such an object hid is there when it
         goes, as of that moment."""
-        seen: list[WatchEvent] = []
+        seen: builtins.list[WatchEvent] = []
         for event in events:
             key = event.record.key
             if query.tenant is not None and key.tenant != query.tenant:
