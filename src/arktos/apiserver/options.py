@@ -8,6 +8,7 @@ from pathlib import Path
 from arktos.apiserver.aggregation.connecting import FrontProxyOptions
 from arktos.apiserver.audit.log import AuditOptions
 from arktos.apiserver.kubelets import KubeletOptions
+from arktos.apiserver.webhooks.client import WebhookOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +37,5 @@ class Options:
     shutdown_grace: float = 5.0
     front_proxy: FrontProxyOptions = field(default_factory=FrontProxyOptions)
     audit: AuditOptions = field(default_factory=AuditOptions)
+    webhooks: WebhookOptions = field(default_factory=WebhookOptions)
     kubelet: KubeletOptions = field(default_factory=KubeletOptions)

@@ -42,6 +42,7 @@ from arktos.apiserver.custom.sharing import SharedDefinitions
 from arktos.apiserver.custom.upkeep import Upkeep
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
+from arktos.apiserver.dynamic.stage import DynamicAdmission
 from arktos.apiserver.fairness import configuration
 from arktos.apiserver.fairness.gate import Gate
 from arktos.apiserver.health import Health
@@ -60,6 +61,7 @@ from arktos.apiserver.servicetokens import Issuer
 from arktos.apiserver.subresources.connecting import Connections
 from arktos.apiserver.virtual import ComponentStatuses, RootCertificates, SharedClasses
 from arktos.apiserver.watching import WatchServer
+from arktos.apiserver.webhooks import WebhookClient
 from arktos.apiserver.writes import Writer, random_suffix
 from arktos.model import registry
 from arktos.store.embedded import EmbeddedStore, open_store
@@ -86,6 +88,7 @@ class ApiServer:
     upkeep: Upkeep = field(init=False)
     server: Server = field(init=False)
     gate: Gate = field(init=False)
+    dynamic: DynamicAdmission = field(init=False)
     aggregator: Aggregator = field(init=False)
     auditor: Auditor | None = field(init=False, default=None)
 
@@ -130,7 +133,10 @@ class ApiServer:
         issuer = Issuer.from_file(options.service_account_key_file, options.service_account_issuer, self.store)
         authenticator = Authenticator(token_file=options.token_auth_file, issuer=issuer, store=self.store)
         authorizer = Authorizer(self.store, options.authorization_mode)
-        writer = Writer(reader, admission_chain(self.store, authorizer, options))
+        ranges = tuple(parse_ranges(options.service_cluster_ip_range))
+        webhooks = WebhookClient(reader, options.webhooks, ranges)
+        self.dynamic = DynamicAdmission(self.store, reader, authorizer, webhooks)
+        writer = Writer(reader, admission_chain(self.store, authorizer, options), dynamic=self.dynamic)
         self.gate = Gate(options.max_requests_inflight + options.max_mutating_requests_inflight)
         configuration.Configuration(self.store, self.gate)
         metrics = Metrics(self._gauges, self.gate.waits)
@@ -182,6 +188,7 @@ class ApiServer:
         self.watches.close()
         await self.server.close(self.options.shutdown_grace)
         await self.aggregator.aclose()
+        await self.dynamic.aclose()
         await self.usage.aclose()
         await self.kubelets.aclose()
         await self.store.close()

@@ -3,6 +3,9 @@
     create   prepare -> default -> admit -> validate -> book fields -> encode -> commit(Absent, Live parents)
     change   read -> change -> prepare -> default -> admit -> validate -> book fields -> encode -> commit(AtRevision)
 
+Who is configured (`dynamic`: webhooks, policies) may change the object once it is admitted, which is then prepared and
+admitted again, and may refuse it once it is valid.
+
 Everything about a kind comes from `model`; everything a commit depends on is checked inside it, so two writers never
 both believe the same thing free. A change without a resourceVersion is retried on the newest state when it loses a
 race.
@@ -14,16 +17,18 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from arktos.apiserver import versions
-from arktos.apiserver.admission import Admission, Attempt
+from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.builtin_roles import REVISION as NEVER_WRITTEN
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import commit, refused, seen
+from arktos.apiserver.custom.conversion import Conversion
 from arktos.apiserver.custom.judging import judged
 from arktos.apiserver.durability import put_of
+from arktos.apiserver.dynamic.stage import Concern, DynamicAdmission
 from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, managed, metadata, schema, strategy, validation
@@ -70,12 +75,22 @@ class Outcome:
 
 
 class Writer:
-    """Shared by all writing verbs and subresources of one server."""
+    """Shared by all writing verbs and subresources of one server. `dynamic` asks the webhooks and policies that
+    tenants configured (None: nobody)."""
 
-    def __init__(self, reader: Reader, admission: Admission, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        admission: Admission,
+        clock: Callable[[], float] = time.time,
+        dynamic: DynamicAdmission | None = None,
+        conversion: Conversion | None = None,
+    ) -> None:
         self.reader = reader
         self.admission = admission
         self.clock = clock
+        self.dynamic = dynamic
+        self.conversion = conversion or Conversion()
 
     async def create(self, call: Call, obj: Obj, *, book: bool = True) -> Outcome:
         """Stores a new object. AlreadyExists, Invalid, Forbidden, NotFound (of the namespace or tenant)."""
@@ -109,11 +124,16 @@ class Writer:
         strategy.prepare_create(kind, obj)
         attempt = Attempt(call, kind, "create", obj, None, "")
         effects = self.admission.admit(attempt)
+        concern = None if self.dynamic is None else self.dynamic.about(key.tenant, call, kind, "create", obj, None)
+        if concern is not None:
+            obj, effects = await self._changed_by(concern, attempt, effects, partial(strategy.prepare_create, kind))
         strategy.finish_create(kind, obj)
         if kind.custom is None:
             _raise_invalid(kind, obj, validation.validate_create(kind, obj))
         else:
             _raise_invalid(kind, obj, await judged(partial(validation.validate_create, kind, obj)))
+        if concern is not None:
+            await concern.validate(obj)
         if book:
             self._book(call, kind, obj, None, now, "")
         put = put_of(kind, key, obj) if kind.custom is None else await self._custom(kind, key, obj)
@@ -122,10 +142,10 @@ class Writer:
             if self.reader.store.get(key) is not None:
                 raise already_exists(key.resource, key.name)
             self.admission.require_parents(effects.preconditions, key)
-            return Outcome(_unrevisioned(put), created=True)
+            return self._told(kind, Outcome(_unrevisioned(put), created=True), obj)
         conditions: list[Precondition] = [Absent(key), *effects.preconditions]
         record = await self.commit(conditions, [put, *effects.writes], None, obj)
-        return Outcome(record, created=True)
+        return self._told(kind, Outcome(record, created=True), obj)
 
     async def commit(
         self, preconditions: Sequence[Precondition], writes: Sequence[Write], old: Obj | None, new: Obj | None
@@ -200,6 +220,23 @@ class Writer:
             raise modified(key)
         return await self._create_once(call, obj, book)
 
+    def is_configured(self, tenant: str) -> bool:
+        """Whether a tenant has webhooks or policies at all."""
+        return self.dynamic is not None and self.dynamic.is_configured(tenant)
+
+    async def admit_body(self, call: Call, kind: Kind, body: Kind, obj: Obj | None, operation: str = "create") -> Obj:
+        """Asks who is configured about what is no object of its own: a Binding, an Eviction, the options of a
+        connection. The body as they want it. ApiError."""
+        found = obj or {}
+        if self.dynamic is not None:
+            tenant = key_of(kind, call.tenant, call.info.namespace, call.info.name).tenant
+            subresource = call.info.subresource
+            concern = self.dynamic.about(tenant, call, kind, operation, found, None, subresource, body=body)
+            if concern is not None:
+                found = await concern.mutate(found) or found
+                await concern.validate()
+        return found
+
     async def amend(
         self,
         key: Key,
@@ -240,11 +277,20 @@ class Writer:
         new = versions.to_storage(call.kind, new)
         _check_preconditions(kind, key, old, new)
         strategy.prepare_update(kind, new, old, subresource, keep_unknown=operation == "update")
-        effects = self.admission.admit(Attempt(call, kind, operation, new, old, subresource))
+        attempt = Attempt(call, kind, operation, new, old, subresource)
+        effects = self.admission.admit(attempt)
+        concern = None
+        if self.dynamic is not None:
+            concern = self.dynamic.about(key.tenant, call, kind, operation, new, old, subresource)
+        if concern is not None:
+            prepare = partial(strategy.prepare_update, kind, old=old, subresource=subresource, keep_unknown=False)
+            new, effects = await self._changed_by(concern, attempt, effects, prepare)
         if kind.custom is None:
             _raise_invalid(kind, new, validation.validate_update(kind, new, old, subresource))
         else:
             _raise_invalid(kind, new, await judged(partial(validation.validate_update, kind, new, old, subresource)))
+        if concern is not None:
+            await concern.validate(new)
         if book:
             self._book(call, kind, new, old, self.clock(), subresource)
         new["metadata"]["resourceVersion"] = old["metadata"].get("resourceVersion", "")
@@ -254,16 +300,35 @@ class Writer:
         put = put_of(kind, key, new, old) if kind.custom is None else await self._custom(kind, key, new)
         if call.dry_run:
             self.admission.charge(key, old, None if gone else new)
-            return Outcome(_at(record.revision, put), deleted=gone)
+            return self._told(kind, Outcome(_at(record.revision, put), deleted=gone), new)
         write: Write = Delete(key, put.header, put.body) if gone else put
         conditions: list[Precondition] = [_unchanged(record), *effects.preconditions]
         also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
         stored = await self.commit(conditions, [write, *also], old, None if gone else new)
-        return Outcome(stored, deleted=gone)
+        return self._told(kind, Outcome(stored, deleted=gone), new)
+
+    async def _changed_by(
+        self, concern: Concern, attempt: Attempt, effects: Effects, prepare: Callable[[Obj], None]
+    ) -> tuple[Obj, Effects]:
+        """The object as those who are configured want it: prepared and admitted again, if they change it."""
+        changed = await concern.mutate(attempt.obj)
+        if changed is None:
+            return attempt.obj, effects
+        defaults.apply(attempt.kind, changed)
+        prepare(changed)
+        return changed, self.admission.admit(replace(attempt, obj=changed))
 
     async def _custom(self, kind: Kind, key: Key, obj: Obj) -> Put:
         """The write of a custom resource, in the version in which its definition has objects stored."""
-        return put_of(versions.storage_kind(kind), key, obj)
+        return put_of(versions.storage_kind(kind), key, await self.conversion.stored(kind, obj))
+
+    @staticmethod
+    def _told(kind: Kind, outcome: Outcome, obj: Obj) -> Outcome:
+        """The outcome of a write, whose answer needs no conversion of what was just converted."""
+        if kind.custom is not None and kind.custom.definition.by_webhook:
+            revision = outcome.record.revision
+            versions.keep(outcome.record, kind, obj, revision)
+        return outcome
 
     @staticmethod
     def _default(kind: Kind, obj: Obj) -> None:

@@ -104,6 +104,12 @@ def _run(component: str, main: Coroutine[Any, Any, None], refusals: tuple[type[E
 @click.option("--audit-log-maxage", type=click.IntRange(0), default=0, help="Days to keep old log files; 0 for ever.")
 @click.option("--audit-log-maxbackup", type=click.IntRange(0), default=0, help="Old log files to keep; 0 for all.")
 @click.option("--audit-log-compress", is_flag=True, help="Compress old log files.")
+@click.option(
+    "--webhook-allow",
+    default="",
+    help="Networks, comma separated, where tenants' webhooks may be though they are loopback, link-local, nodes', "
+    "pods' or services'.",
+)
 @click.option("--check", is_flag=True, help="Only check what the options name, the store's file too; start nothing.")
 def apiserver(check: bool, **options: Any) -> None:
     """Serve the API."""
@@ -112,6 +118,7 @@ def apiserver(check: bool, **options: Any) -> None:
     from arktos.apiserver.inputs import Unusable, problems
     from arktos.apiserver.kubelets import KubeletOptions
     from arktos.apiserver.options import Options
+    from arktos.apiserver.webhooks.client import WebhookOptions, networks
     from arktos.store.faults import StoreFault
 
     types = options.pop("kubelet_preferred_address_types").split(",")
@@ -128,7 +135,8 @@ def apiserver(check: bool, **options: Any) -> None:
     )
     names = ("proxy_client_cert_file", "proxy_client_key_file", "requestheader_client_ca_file")
     front_proxy = FrontProxyOptions(*(options.pop(name) for name in names))
-    wanted = Options(**options, front_proxy=front_proxy, audit=audit, kubelet=kubelet)
+    webhooks = WebhookOptions(allow=networks(options.pop("webhook_allow")))
+    wanted = Options(**options, front_proxy=front_proxy, audit=audit, kubelet=kubelet, webhooks=webhooks)
     if check:
         found = list(problems(wanted))
         for problem in found:

@@ -93,8 +93,8 @@ class HttpClient:
     At most `connections` carry requests, further requests wait for one, first come, first served; at most `streams`
     carry streams. A connection that was idle for `idle_timeout` seconds is closed. Connections are opened one after the
     other: in a burst most requests find one that has become free sooner than the handshake of their own would end, and
-    dozens of handshakes at once do not hold up the loop. `authority` is what the `Host` header says, where it is not the
-    origin's; an answer of more than `max_body` bytes (0: any number) is a failed connection.
+    dozens of handshakes at once do not hold up the loop. `authority` is what the `Host` header says, if not the origin;
+    an answer of more than `max_body` bytes (0: any number) is a failed connection.
     """
 
     def __init__(

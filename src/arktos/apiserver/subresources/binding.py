@@ -34,6 +34,8 @@ async def bind(call: Call, writer: Writer) -> Response:
     if causes:
         raise invalid("", "Binding", name, causes)
     pods = registry.by_resource("pods")
+    binding = await writer.admit_body(call, pods, BINDING, binding)
+    node = (binding.get("target") or {}).get("name") or node
     key = key_of(pods, call.tenant, call.info.namespace, name)
     await writer.amend(
         key,

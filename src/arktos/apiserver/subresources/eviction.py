@@ -27,6 +27,7 @@ async def evict(call: Call, writer: Writer) -> Response:
     record = writer.reader.get(key)
     if record is None:
         raise not_found("pods", call.info.name)
+    body = await writer.admit_body(call, pods, EVICTION, body)
     options = parse_options(body.get("deleteOptions") or {}, call.dry_run)
     pod = decode(record)
     check_preconditions(key, pod, options)
@@ -61,9 +62,7 @@ async def _spend_budget(call: Call, writer: Writer, pod: Record, dry_run: bool) 
             _spent(decode(record), pod.key.name, writer.clock())
         else:
             fence = conditions(call, writer.reader.store)
-            await writer.amend(
-                record.key, budgets, lambda b: _spent(b, pod.key.name, writer.clock()), conditions=fence
-            )
+            await writer.amend(record.key, budgets, lambda b: _spent(b, pod.key.name, writer.clock()), conditions=fence)
 
 
 def _covers(selector: Obj, pod: Record) -> bool:

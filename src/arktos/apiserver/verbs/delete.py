@@ -55,6 +55,18 @@ class DeleteOptions:
     revision: str = ""
     dry_run: bool = False
 
+    def as_sent(self) -> Obj:
+        """As admission sees them."""
+        found: Obj = {"dryRun": ["All"]} if self.dry_run else {}
+        if self.propagation:
+            found["propagationPolicy"] = self.propagation
+        if self.grace is not None:
+            found["gracePeriodSeconds"] = self.grace
+        wanted = {"uid": self.uid, "resourceVersion": self.revision}
+        if any(wanted.values()):
+            found["preconditions"] = {name: value for name, value in wanted.items() if value}
+        return found
+
 
 def options_of(call: Call) -> DeleteOptions:
     """From the body (DeleteOptions of any version) or, without one, from the query."""
@@ -141,6 +153,10 @@ async def remove(call: Call, writer: Writer, key: Key, options: DeleteOptions) -
         obj = versions.decoded(record, kind)
         check_preconditions(key, obj, options)
         effects = writer.admission.admit(Attempt(call, kind, "delete", obj, obj, ""))
+        if writer.dynamic is not None and not call.info.subresource:
+            concern = writer.dynamic.about(key.tenant, call, kind, "delete", None, obj, options=options.as_sent())
+            if concern is not None:
+                await concern.validate()
         marked = mark(kind, obj, options, writer.clock())
         if marked is None:
             return record, False

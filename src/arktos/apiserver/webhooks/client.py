@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import hashlib
+import ipaddress
 import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ class WebhookOptions:
 
     allow: tuple[Network, ...] = ()
     max_answer: int = 3 * 1024 * 1024
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """`--webhook-allow`: networks, separated by commas. ValueError."""
+    return tuple(ipaddress.ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
 class WebhookFailed(Exception):
