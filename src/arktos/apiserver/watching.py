@@ -29,7 +29,7 @@ SLICE = 200
 BOOKMARK_SECONDS = 60.0
 
 
-def json_frame(kind: str, body: bytes) -> bytes:
+def frame(kind: str, body: bytes) -> bytes:
     return chunk(b'{"type":"%b","object":%b}\n' % (kind.encode(), body))
 
 
@@ -43,7 +43,7 @@ class Encoding(NamedTuple):
     encode: Callable[[Record, bool], bytes]
     bookmark: Callable[[int, bool], bytes]
     first_differs: bool
-    frame: Callable[[str, bytes], bytes] = json_frame
+    frame: Callable[[str, bytes], bytes] = frame
     status: Callable[[dict[str, object]], bytes] = dumps
     content_type: str = "application/json"
 
