@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ log = logs.get_logger(__name__)
 _AGAIN_SECONDS = 30.0
 _WHILE_AWAY_SECONDS = 2.0
 """Between two looks at what does not answer."""
+_LOOK_SECONDS = 1.0
 _CHECK_SECONDS = 5.0
 _AT_ONCE = 16
 _MAX_DOCUMENT = 4 << 20
@@ -51,6 +53,7 @@ class Availability:
         self._soon = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._due: dict[tuple[str, str], float] = {}
+        self._looking: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._limit = asyncio.Semaphore(_AT_ONCE)
         self.extensions: Extensions
 
@@ -64,31 +67,42 @@ class Availability:
             self._soon.set()
 
     async def aclose(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._looking.values(), *([self._task] if self._task is not None else ())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:
-            now = time.monotonic()
             found = self.extensions.all()
-            due = [each for each in found if self._due.get((each.tenant, each.name), 0.0) <= now]
-            if due:
-                async with asyncio.TaskGroup() as group:
-                    for extension in due:
-                        group.create_task(self._look(extension))
-                known = {(each.tenant, each.name) for each in found}
-                self._due = {key: when for key, when in self._due.items() if key in known}
+            known = {(each.tenant, each.name) for each in found}
+            self._due = {key: when for key, when in self._due.items() if key in known}
+            now, loop = time.monotonic(), asyncio.get_running_loop()
+            for extension in found:
+                key = (extension.tenant, extension.name)
+                if key not in self._looking and self._due.get(key, 0.0) <= now:
+                    # Each by itself: what hangs keeps nobody else from being looked at.
+                    self._looking[key] = task = loop.create_task(self._look(extension))
+                    task.add_done_callback(functools.partial(self._looked, key))
             self._soon.clear()
             try:
-                async with asyncio.timeout(_WHILE_AWAY_SECONDS if found else None):
+                async with asyncio.timeout(_LOOK_SECONDS if found else None):
                     await self._soon.wait()
             except TimeoutError:
                 continue
 
+    def _looked(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        self._looking.pop(key, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("extension_look_failed", tenant=key[0], name=key[1], reason=repr(error))
+            self._due[key] = time.monotonic() + _AGAIN_SECONDS
+
     async def _look(self, extension: Extension) -> None:
         async with self._limit:
             finding = await self._check(extension)
+        if self.extensions.of(extension.tenant).get((extension.group, extension.version)) is not extension:
+            self._soon.set()  # another one has taken its place meanwhile
+            return
         wait = _AGAIN_SECONDS if finding.available else _WHILE_AWAY_SECONDS
         self._due[extension.tenant, extension.name] = time.monotonic() + wait
         if extension.available != finding.available:
