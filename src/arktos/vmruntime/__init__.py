@@ -10,6 +10,8 @@ CRI lacks (power, snapshots, reboots, a watch) is `arktos.vm.v1` on the same soc
     machine        one machine: record, process, monitor, console
     users          whom each QEMU runs as
     power          the table of states and events, and what a restarted runtime makes of what it finds (pure)
+    growth         what of more CPUs and memory a machine that runs can have (pure)
+    cgroup         what bounds and counts its QEMU
     qemu_command, cloudinit, resources, filters, messages, consolelog.split: pure, too
     images/        the image store
 

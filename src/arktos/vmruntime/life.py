@@ -11,14 +11,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from arktos.hostnet import tap
 from arktos.rpc.method import RpcError
-from arktos.vmruntime import cloudinit, disks, volumes
+from arktos.rpc.protos import cri_pb2 as pb
+from arktos.vmruntime import cloudinit, disks, growth, resources, volumes
 from arktos.vmruntime.errors import Failed, NoSpace, WrongState
 from arktos.vmruntime.machine import OOM_KILLED, OUT_OF_MEMORY, Machine, close_all
-from arktos.vmruntime.messages import container_config
+from arktos.vmruntime.messages import as_json, container_config
 from arktos.vmruntime.monitor import Unreachable
 from arktos.vmruntime.power import ACTIVE, Event, Finding, Power, finding
+from arktos.vmruntime.qemu_command import MEMORY_DEVICE
 from arktos.vmruntime.records import DiskSpec, Hardware, SandboxRecord
 from arktos.vmruntime.volumes import VolumeDisk
 from arktos.wire import logs
@@ -83,9 +87,12 @@ class Life:
         for volume in planned:
             await _make(volume, machine.disk_folder)
         seed = DiskSpec(serial="cidata", path="cidata.iso", read_only=True)
+        most_cpus, most_mib = growth.room(record.cpus, record.memory_mib)
         return Hardware(
             cpus=record.cpus,
+            max_cpus=most_cpus,
             memory_mib=record.memory_mib,
+            max_mib=most_mib,
             accelerator=self._accelerator,
             base_path=record.image_path,
             base_format=record.image_format,
@@ -181,6 +188,20 @@ class Life:
             await _execute(machine, "system_reset")
             await machine.was_reset(_RESET_WITHIN)
 
+    async def resize(self, machine: Machine, wanted: pb.LinuxContainerResources) -> None:
+        """Its hardware from its next start on, and now what it can be given of it while it runs: `growth` says what.
+        Raises Failed."""
+        async with machine.lock:
+            config, record = container_config(machine.record), machine.record
+            config.linux.resources.MergeFrom(wanted)
+            record.config = as_json(config)
+            record.cpus = resources.cpus(config.linux.resources)
+            record.memory_mib = resources.memory_mib(config.linux.resources)
+            await machine.save()
+            if machine.power in ACTIVE and record.hardware is not None:
+                await _grow(machine, record.hardware)
+        machine.host.changed(record.id)
+
     async def suspend(self, machine: Machine) -> None:
         """Its memory goes to disk, its process ends. Raises WrongState where there is no process, NoSpace and Failed;
         then the machine goes on as before."""
@@ -215,6 +236,7 @@ class Life:
             finally:
                 os.close(memory)
             await _loaded(machine)
+            await machine.learn_memory()
         except (RpcError, Unreachable, OSError) as error:
             await self._failed_start(machine, error)
         try:
@@ -264,6 +286,28 @@ class Life:
             await machine.end_process()
         elif found is Finding.ADOPT and machine.condition.stop_requested:
             await machine.note(Event.STOP_WITHDRAWN)
+
+
+async def _grow(machine: Machine, has: Hardware) -> None:
+    more = growth.plan(has, machine.record.cpus, machine.record.memory_mib)
+    if not more.cpus and more.extra_mib == has.extra_mib:
+        return
+    gets = msgspec.structs.replace(has, cpus=has.cpus + more.cpus, extra_mib=more.extra_mib)
+    await asyncio.to_thread(machine.cgroup.bound, gets.cpus, gets.memory_mib + gets.extra_mib)
+    machine.record.hardware = gets
+    await machine.save()
+    monitor = machine.require_monitor()
+    try:
+        if gets.extra_mib != has.extra_mib:
+            await monitor.give_memory(MEMORY_DEVICE, gets.extra_mib << 20)
+        for _ in range(more.cpus):
+            await monitor.plug_cpu()
+    except Unreachable as error:
+        raise Failed(str(error)) from None
+    except RpcError:
+        machine.record.hardware = msgspec.structs.replace(gets, cpus=await monitor.cpus())
+        await machine.save()
+        raise
 
 
 async def _make(volume: VolumeDisk, folder: Path) -> None:

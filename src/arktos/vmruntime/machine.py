@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from arktos.rpc.method import RpcError
 from arktos.vmruntime import processes
 from arktos.vmruntime.cgroup import Cgroup
@@ -27,7 +29,7 @@ from arktos.vmruntime.guest_agent import GuestAgent
 from arktos.vmruntime.monitor import Monitor, Unreachable
 from arktos.vmruntime.power import ACTIVE, Condition, Event, Power, after
 from arktos.vmruntime.processes import Process
-from arktos.vmruntime.qemu_command import MONITOR, arguments
+from arktos.vmruntime.qemu_command import MEMORY_DEVICE, MONITOR, arguments
 from arktos.vmruntime.records import QEMU_FOLDER, Hardware, MachineRecord, Records
 from arktos.vmruntime.users import Users
 from arktos.wire import logs
@@ -66,6 +68,8 @@ class Machine:
         self.lock = asyncio.Lock()
         self.agent = GuestAgent(self.folder)
         self.agent_present = False
+        self.taken = 0
+        """Bytes of its memory device that its guest has taken."""
         self.cgroup = cgroup
         self.log_file = LogFile(self.folder, log_path)
         self.console: Console | None = None
@@ -142,7 +146,7 @@ class Machine:
         self._started = processes.now()
         user = self.host.users.user(self.record.uid)
         try:
-            await asyncio.to_thread(self.cgroup.prepare, hardware.cpus, hardware.memory_mib)
+            await asyncio.to_thread(self.cgroup.prepare, hardware.cpus, hardware.memory_mib + hardware.extra_mib)
             pid = await asyncio.to_thread(processes.start, command, self.folder, user, self.host.groups, kept)
         except OSError as error:
             raise Failed(f"QEMU cannot be started: {error}") from None
@@ -180,6 +184,7 @@ class Machine:
             self.monitor = await asyncio.wait_for(self._reach(process), _CONNECT_WITHIN)
             status = await self.monitor.status()
             self.agent_present = await _agent_present(self.monitor)
+            await self._learn_hardware(self.monitor)
             await asyncio.to_thread(self.cgroup.take, pid)
         except (RpcError, Unreachable, TimeoutError, OSError) as error:
             _log.warning("machine_not_adopted", id=self.record.id, error=str(error))
@@ -189,6 +194,20 @@ class Machine:
             return None
         self.process = process
         return status
+
+    async def _learn_hardware(self, monitor: Monitor) -> None:
+        """What was plugged in, and not yet noted when the former runtime ended."""
+        hardware = self.record.hardware
+        if hardware is None:
+            return
+        if hardware.max_cpus:
+            self.record.hardware = msgspec.structs.replace(hardware, cpus=await monitor.cpus())
+        await self.learn_memory()
+
+    async def learn_memory(self) -> None:
+        """How much more memory its guest has, where no event tells."""
+        if self.monitor is not None and self.record.hardware is not None and self.record.hardware.max_mib:
+            self.taken = await self.monitor.taken_memory(MEMORY_DEVICE)
 
     def watch(self) -> None:
         """From now on the process's output, events and end are taken care of."""
@@ -225,6 +244,7 @@ class Machine:
     async def _forget_process(self) -> None:
         monitor, self.monitor, self.process = self.monitor, None, None
         self.agent_present = False
+        self.taken = 0
         if monitor is not None:
             await monitor.close()
         if self.process is None:
@@ -269,6 +289,9 @@ class Machine:
                 await self.note(Event.RESET)
         elif name == "VSERPORT_CHANGE" and data.get("id") == "agent0":
             self.agent_present = bool(data.get("open"))
+            self.host.changed(self.record.id)
+        elif name == "MEMORY_DEVICE_SIZE_CHANGE" and data.get("id") == MEMORY_DEVICE:
+            self.taken = int(data["size"])
             self.host.changed(self.record.id)
         elif name == "BLOCK_IO_ERROR" and data.get("action") == "stop" and self.power is Power.RUNNING:
             why = "no space left" if data.get("nospace") else str(data.get("reason"))

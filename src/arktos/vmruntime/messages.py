@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from arktos.rpc.protos import cri_pb2 as pb
 from arktos.rpc.protos import vm_pb2 as vm
+from arktos.vmruntime import growth
 from arktos.vmruntime.power import ACTIVE, Power
 from arktos.vmruntime.records import MachineRecord, SandboxRecord
 
@@ -109,8 +110,13 @@ def container_status(record: MachineRecord, log_path: str) -> pb.ContainerStatus
     )
 
 
-def virtual_machine(record: MachineRecord, pod_uid: str, guest_agent: bool) -> vm.VirtualMachine:
-    condition = record.condition
+def virtual_machine(record: MachineRecord, pod_uid: str, guest_agent: bool, taken: int) -> vm.VirtualMachine:
+    """`taken` are the bytes of its memory device that its guest has taken."""
+    condition, hardware = record.condition, record.hardware
+    cpus, memory, later = 0, 0, ""
+    if hardware is not None and condition.power in ACTIVE:
+        cpus, memory = hardware.cpus, (hardware.memory_mib << 20) + taken
+        later = growth.plan(hardware, record.cpus, record.memory_mib).later
     return vm.VirtualMachine(
         id=record.id,
         sandbox_id=record.sandbox_id,
@@ -124,4 +130,7 @@ def virtual_machine(record: MachineRecord, pod_uid: str, guest_agent: bool) -> v
         reboots=condition.reboots,
         guest_agent=guest_agent,
         exit_code=condition.exit_code,
+        cpus=cpus,
+        memory_bytes=memory,
+        resize_pending=later,
     )

@@ -124,6 +124,28 @@ class Monitor:
                 return list(found["image"].get("snapshots", ()))
         raise Failed(f"QEMU has no disk {node!r}")
 
+    async def give_memory(self, device: str, size: int) -> None:
+        """Offers the guest so many bytes in a memory device. Raises as `execute` does."""
+        path = f"/machine/peripheral/{device}"
+        await self.execute("qom-set", {"path": path, "property": "requested-size", "value": size})
+
+    async def taken_memory(self, device: str) -> int:
+        """How many bytes of a memory device the guest has taken. Raises as `execute` does."""
+        path = f"/machine/peripheral/{device}"
+        return int(await self.execute("qom-get", {"path": path, "property": "size"}))
+
+    async def cpus(self) -> int:
+        """How many vCPUs there are. Raises as `execute` does."""
+        return len(await self.execute("query-cpus-fast"))
+
+    async def plug_cpu(self) -> None:
+        """One more, at the first place that is free. Raises as `execute` does, Failed without a place."""
+        places = [each for each in await self.execute("query-hotpluggable-cpus") if "qom-path" not in each]
+        if not places:
+            raise Failed("QEMU has no place for another vCPU")
+        first = min(places, key=lambda each: sorted(each["props"].items()))
+        await self.execute("device_add", {"driver": first["type"], **first["props"]})
+
     async def send_memory(self, descriptor: int, call_off: asyncio.Event, within: float = _JOB) -> None:
         """Writes the machine's memory to a file that is open for writing, from its beginning. The machine stands still
         already. Raises Failed, NoSpace, CalledOff once the event is set; then the machine can go on."""

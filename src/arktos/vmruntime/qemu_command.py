@@ -21,6 +21,7 @@ CONSOLE_RAW = "console.raw"
 ROOT_DISK = "root.qcow2"
 SEED_DISK = "cidata.iso"
 ROOT_NODE = "root"
+MEMORY_DEVICE = "more"
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 
 _SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -37,7 +38,7 @@ def arguments(
     it stands still in any case, until it is told to go on.
     """
     command = [PROGRAM, "-name", f"arktos-{id}", "-machine", "pc", *_processor(hardware), "-S"]
-    command += ["-m", f"{hardware.memory_mib}M", "-nodefaults", "-no-user-config", "-display", "none"]
+    command += [*_memory(hardware), "-nodefaults", "-no-user-config", "-display", "none"]
     command += ["-sandbox", _SANDBOX, "-action", "shutdown=pause,panic=none", "-rtc", "base=utc"]
     command += ["-qmp", f"unix:{MONITOR},server=on,wait=off"]
     command += [
@@ -57,9 +58,24 @@ def arguments(
 
 
 def _processor(hardware: Hardware) -> list[str]:
+    cpus = str(hardware.cpus)
     if hardware.accelerator == "kvm":
-        return ["-accel", "kvm", "-cpu", "host", "-smp", str(hardware.cpus)]
-    return ["-accel", f"tcg,thread=multi,tb-size={_TCG_CACHE_MIB}", "-cpu", "max", "-smp", str(hardware.cpus)]
+        if hardware.max_cpus > hardware.cpus:
+            cpus += f",maxcpus={hardware.max_cpus}"
+        return ["-accel", "kvm", "-cpu", "host", "-smp", cpus]
+    return ["-accel", f"tcg,thread=multi,tb-size={_TCG_CACHE_MIB}", "-cpu", "max", "-smp", cpus]
+
+
+def _memory(hardware: Hardware) -> list[str]:
+    """With room for more: a device that has none of it yet, or what it had before."""
+    beyond = hardware.max_mib - hardware.memory_mib
+    if beyond <= 0:
+        return ["-m", f"{hardware.memory_mib}M"]
+    return [
+        *("-m", f"size={hardware.memory_mib}M,maxmem={hardware.max_mib}M"),
+        *("-object", f"memory-backend-ram,id=extra,size={beyond}M,reserve=off"),
+        *("-device", f"virtio-mem-pci,id={MEMORY_DEVICE},memdev=extra,requested-size={hardware.extra_mib}M"),
+    ]
 
 
 def _fd_set(number: int, descriptor: int) -> list[str]:

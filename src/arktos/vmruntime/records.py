@@ -49,6 +49,12 @@ class Hardware(msgspec.Struct, frozen=True, kw_only=True):
     accelerator: str
     base_path: str
     base_format: str
+    max_cpus: int = 0
+    """vCPUs that can be plugged in, those that are there among them; 0 for no others."""
+    max_mib: int = 0
+    """MiB that it can grow to; 0 for a machine without room."""
+    extra_mib: int = 0
+    """Of these above `memory_mib`, what it was given while it ran."""
     disks: tuple[DiskSpec, ...] = ()
     nics: tuple[NicSpec, ...] = ()
 

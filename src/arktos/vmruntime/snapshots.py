@@ -123,6 +123,7 @@ async def _restore_memory(machine: Machine, life: Life, name: str) -> None:
         await _start_with(machine, life, wanted)
     try:
         await _job(machine, "snapshot-load", name)
+        await machine.learn_memory()
         await machine.require_monitor().execute("cont")
     except (RpcError, Unreachable) as error:
         await _give_up(machine, life, error)

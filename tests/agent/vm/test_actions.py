@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -106,3 +107,19 @@ def test_an_action_whose_pod_goes(vm_node: Any) -> None:
     vm_node.gone("going")
     error = result(vm_node, name)["error"]
     assert "does not exist" in error or "is ending" in error
+
+
+def test_a_deletion_calls_off_what_is_under_way(vm_node: Any) -> None:
+    """A reboot of a guest that does not heed it takes a minute, which a deletion does not wait."""
+    deaf = "sed -i '/ctrlaltdel/d' /etc/inittab; kill -HUP 1"
+    vm_node.machine("deaf", cloudInitUserDataScript=deaf)
+    vm_node.until_said("deaf", "GUEST-READY")
+    name = act(vm_node, "deaf", "reboot")
+    # From then on it is under way.
+    eventually(lambda: list((vm_node.home / "agent" / "actions").glob("*.json")), 20, "an Action that was begun")
+    began = time.monotonic()
+    vm_node.admin("delete", "pod", "deaf", "--wait=false")
+    assert "called off" in result(vm_node, name, 10)["error"]
+    vm_node.gone("deaf")
+    assert time.monotonic() - began < 30
+    assert "ActionFailed" in vm_node.reasons("deaf")

@@ -3,6 +3,7 @@
     document   what the runtime is told of a machine: its CRI config, its boot data
     machine    what the runtime says of a machine
     plan       the table: what is wanted and what is, and the step that follows
+    resizing   what is done about other resources than it has
     status     what the pod's status says of it
     workload   looks, plans, does the step
 

@@ -38,7 +38,8 @@ class Want(Enum):
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One machine. `changed_at`, in seconds after the epoch, is when it took on its power state; `starts` counts its
-    processes, `reboots` its resets."""
+    processes, `reboots` its resets. `cpus` and `memory`, in bytes, are what its process has, 0 without one;
+    `resize_pending` says why that is not yet what it was given last."""
 
     id: str
     power: Power
@@ -47,13 +48,27 @@ class Machine:
     changed_at: float = 0.0
     starts: int = 0
     reboots: int = 0
+    cpus: int = 0
+    memory: int = 0
+    resize_pending: str = ""
 
 
 def from_message(told: vm_pb2.VirtualMachine) -> Machine:
     """What the runtime told."""
     name = vm_pb2.Power.Name(told.power).lower()
     power = Power(name) if name in {each.value for each in Power} else Power.CREATED
-    return Machine(told.id, power, told.reason, told.message, told.changed_at / _NANO, told.starts, told.reboots)
+    return Machine(
+        told.id,
+        power,
+        told.reason,
+        told.message,
+        told.changed_at / _NANO,
+        told.starts,
+        told.reboots,
+        told.cpus,
+        told.memory_bytes,
+        told.resize_pending,
+    )
 
 
 def wanted(pod: Obj) -> Want:

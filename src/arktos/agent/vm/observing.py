@@ -22,10 +22,11 @@ _NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What there is of one pod: as CRI has it, and the machine itself."""
+    """What there is of one pod: as CRI has it, the machine itself, and what resources it was given last."""
 
     observed: Observed
     machine: Machine | None
+    resources: pb.LinuxContainerResources | None = None
 
 
 async def look(runtime: Runtime, uid: str) -> Seen:
@@ -40,10 +41,10 @@ async def look(runtime: Runtime, uid: str) -> Seen:
     found_sandboxes = await asyncio.gather(*(_sandbox(runtime, each.id) for each in sandboxes.items))
     found_containers = await asyncio.gather(*(_container(runtime, each) for each in containers.containers))
     rooms = sorted((each for each in found_sandboxes if each), key=lambda each: -each.attempt)
-    seen = sorted((each for each in found_containers if each), key=lambda each: -each.created_at)
+    seen = sorted((each for each in found_containers if each), key=lambda each: -each[0].created_at)
     told = {each.id: from_message(each) for each in machines.machines}
-    machine = told.get(seen[0].id) if seen else None
-    return Seen(Observed(tuple(rooms), tuple(seen)), machine)
+    observed = Observed(tuple(rooms), tuple(container for container, _ in seen))
+    return Seen(observed, told.get(seen[0][0].id), seen[0][1]) if seen else Seen(observed, None)
 
 
 async def _sandbox(runtime: Runtime, id: str) -> Sandbox | None:
@@ -64,14 +65,14 @@ async def _sandbox(runtime: Runtime, id: str) -> Sandbox | None:
     )
 
 
-async def _container(runtime: Runtime, listed: pb.Container) -> Container | None:
+async def _container(runtime: Runtime, listed: pb.Container) -> tuple[Container, pb.LinuxContainerResources] | None:
     try:
         answer = await runtime.call(cri.CONTAINER_STATUS, pb.ContainerStatusRequest(container_id=listed.id))
     except RpcError as error:
         if error.code == "NOT_FOUND":
             return None
         raise
-    return container_of(answer.status, listed)
+    return container_of(answer.status, listed), answer.status.resources.linux
 
 
 async def snapshots(runtime: Runtime, machine: Machine) -> tuple[Obj, ...]:

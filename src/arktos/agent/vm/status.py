@@ -6,8 +6,8 @@ paused one is Running, for it holds its memory; one that crashed and will be sta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from arktos.agent.pods import conditions
 from arktos.agent.pods.conditions import Verdict
@@ -53,6 +53,8 @@ class View:
     waiting: tuple[str, str] = ("", "")
     failed: bool = False
     snapshots: Sequence[Obj] = ()
+    resize: Mapping[str, Verdict] = field(default_factory=dict)
+    """Conditions of a resize that is not done."""
 
 
 def machine_pod_status(view: View, *, host_ips: Sequence[str], now: float, ended: Ended | None) -> Obj:
@@ -141,6 +143,8 @@ def _conditions(view: View, phase: str, stamp: str, ended: Ended | None) -> list
         conditions.READY: conditions.ready(pod, of_machine, earlier),
         conditions.SCHEDULED: ("True", "", ""),
     }
+    if ended is None:
+        verdicts |= view.resize
     if ended is not None and ended.disruption:
         verdicts[conditions.DISRUPTION_TARGET] = ("True", ended.disruption, ended.message)
     generation = pod["metadata"].get("generation") or 0

@@ -21,11 +21,13 @@ from arktos.agent.pods.workload import Ended, Outcome
 from arktos.agent.runtimes import NoRuntime, Runtime
 from arktos.agent.spec.facts import ConfigError
 from arktos.agent.spec.hostname import pod_hostname
+from arktos.agent.spec.resources import linux_resources
 from arktos.agent.spec.sandbox import sandbox_config
 from arktos.agent.vm.document import check_user_data, machine_config
 from arktos.agent.vm.machine import GUEST_SHUTDOWN, Machine, Power, terminates, wanted
 from arktos.agent.vm.observing import look, snapshots
 from arktos.agent.vm.plan import Step, next_step
+from arktos.agent.vm.resizing import Refusal, is_due, verdicts
 from arktos.agent.vm.status import View, machine_pod_status
 from arktos.agent.volumes.volume import VolumeError
 from arktos.client.errors import ConnectionFailed
@@ -50,6 +52,8 @@ class _Memory:
     told: tuple[Power, float] = (Power.NONE, 0.0)
     failed: bool = False
     hostname: str = ""
+    given: pb.LinuxContainerResources | None = None
+    refused: Refusal | None = None
     snapshots: tuple[Obj, ...] = ()
     changes: int = 1
     """Deeds that may have changed the snapshots, as far as is known."""
@@ -98,7 +102,7 @@ class Machines:
         seen = await look(runtime, record.uid)
         record.observed = seen.observed
         memory = self._memory(record)
-        memory.machine = seen.machine
+        memory.machine, memory.given = seen.machine, seen.resources
         if seen.machine is not None and seen.machine.power is Power.RUNNING:
             memory.waiting = ("", "")
         if seen.machine is not None and memory.listed < memory.changes:
@@ -120,6 +124,7 @@ class Machines:
             memory.waiting,
             memory.failed,
             memory.snapshots,
+            verdicts(memory.machine, memory.given, memory.refused),
         )
         return machine_pod_status(view, host_ips=self._parts.facts().ips, now=time.time(), ended=ended)
 
@@ -132,6 +137,7 @@ class Machines:
         policy = podspec.restart_policy(record.pod)
         step = next_step(wanted(record.pod), memory.machine, terminates=terminates(record.pod), restart_policy=policy)
         try:
+            await self._resize(record, memory, runtime)
             return await self._do(record, memory, runtime, step)
         except NotStarted as not_started:
             memory.waiting = (not_started.waiting.reason, not_started.waiting.message)
@@ -178,6 +184,25 @@ class Machines:
         if runtime is None:
             raise NoRuntime(f"this node has no runtime {record.runtime!r}")
         return runtime
+
+    async def _resize(self, record: PodRecord, memory: _Memory, runtime: Runtime) -> None:
+        """Gives a machine the resources that its pod's document says by now, where the node has them."""
+        memory.refused, spec = None, record.pod["spec"]["virtualMachine"]
+        wanted = linux_resources(record.pod, spec, self._parts.facts())
+        if memory.machine is None or not is_due(wanted, memory.given):
+            return
+        memory.refused = self._parts.admission.refuse_resize(record.pod)
+        if memory.refused is not None:
+            return
+        question = pb.UpdateContainerResourcesRequest(container_id=memory.machine.id, linux=wanted)
+        try:
+            await self._parts.cgroups.create(record.pod)
+            await runtime.call(cri.UPDATE_CONTAINER_RESOURCES, question)
+        except (RpcError, OSError) as error:
+            self._parts.telling.warning(record.pod, "ResizeFailed", f"Cannot resize virtual machine: {error}")
+            raise
+        self._parts.telling.normal(record.pod, "Resized", f"Resized virtual machine {spec['name']}")
+        self._wake(record.uid)
 
     # steps
 

@@ -24,51 +24,51 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61rktos/rpc/protos/vm.proto\x12\x0c\x61rktos.vm.v1\"\xf7\x01\n\x0eVirtualMachine\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nsandbox_id\x18\x02 \x01(\t\x12\x0f\n\x07pod_uid\x18\x03 \x01(\t\x12\"\n\x05power\x18\x04 \x01(\x0e\x32\x13.arktos.vm.v1.Power\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x12\n\nchanged_at\x18\x07 \x01(\x03\x12\x12\n\nstarted_at\x18\x08 \x01(\x03\x12\x0e\n\x06starts\x18\t \x01(\x05\x12\x0f\n\x07reboots\x18\n \x01(\x05\x12\x13\n\x0bguest_agent\x18\x0b \x01(\x08\x12\x11\n\texit_code\x18\x0c \x01(\x05\"K\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\x03\x12\x0e\n\x06memory\x18\x03 \x01(\x08\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"\r\n\x0bListRequest\">\n\x0cListResponse\x12.\n\x08machines\x18\x01 \x03(\x0b\x32\x1c.arktos.vm.v1.VirtualMachine\"\x0e\n\x0cWatchRequest\"o\n\rWatchResponse\x12/\n\x07machine\x18\x01 \x01(\x0b\x32\x1c.arktos.vm.v1.VirtualMachineH\x00\x12\x11\n\x07removed\x18\x02 \x01(\tH\x00\x12\x10\n\x06synced\x18\x03 \x01(\x08H\x00\x42\x08\n\x06\x63hange\"X\n\x0fSetPowerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x05power\x18\x02 \x01(\x0e\x32\x13.arktos.vm.v1.Power\x12\x15\n\rgrace_seconds\x18\x03 \x01(\x05\"A\n\x10SetPowerResponse\x12-\n\x07machine\x18\x01 \x01(\x0b\x32\x1c.arktos.vm.v1.VirtualMachine\"@\n\rRebootRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04hard\x18\x02 \x01(\x08\x12\x15\n\rgrace_seconds\x18\x03 \x01(\x05\"\x10\n\x0eRebootResponse\"1\n\x15\x43reateSnapshotRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"B\n\x16\x43reateSnapshotResponse\x12(\n\x08snapshot\x18\x01 \x01(\x0b\x32\x16.arktos.vm.v1.Snapshot\"2\n\x16RestoreSnapshotRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\x17RestoreSnapshotResponse\"1\n\x15\x44\x65leteSnapshotRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteSnapshotResponse\"\"\n\x14ListSnapshotsRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x15ListSnapshotsResponse\x12)\n\tsnapshots\x18\x01 \x03(\x0b\x32\x16.arktos.vm.v1.Snapshot*i\n\x05Power\x12\x11\n\rPOWER_UNKNOWN\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\n\n\x06PAUSED\x10\x03\x12\r\n\tSUSPENDED\x10\x04\x12\x0b\n\x07STOPPED\x10\x05\x12\x0b\n\x07\x43RASHED\x10\x06\x32\x98\x05\n\x0fVirtualMachines\x12=\n\x04List\x12\x19.arktos.vm.v1.ListRequest\x1a\x1a.arktos.vm.v1.ListResponse\x12\x42\n\x05Watch\x12\x1a.arktos.vm.v1.WatchRequest\x1a\x1b.arktos.vm.v1.WatchResponse0\x01\x12I\n\x08SetPower\x12\x1d.arktos.vm.v1.SetPowerRequest\x1a\x1e.arktos.vm.v1.SetPowerResponse\x12\x43\n\x06Reboot\x12\x1b.arktos.vm.v1.RebootRequest\x1a\x1c.arktos.vm.v1.RebootResponse\x12[\n\x0e\x43reateSnapshot\x12#.arktos.vm.v1.CreateSnapshotRequest\x1a$.arktos.vm.v1.CreateSnapshotResponse\x12^\n\x0fRestoreSnapshot\x12$.arktos.vm.v1.RestoreSnapshotRequest\x1a%.arktos.vm.v1.RestoreSnapshotResponse\x12[\n\x0e\x44\x65leteSnapshot\x12#.arktos.vm.v1.DeleteSnapshotRequest\x1a$.arktos.vm.v1.DeleteSnapshotResponse\x12X\n\rListSnapshots\x12\".arktos.vm.v1.ListSnapshotsRequest\x1a#.arktos.vm.v1.ListSnapshotsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x61rktos/rpc/protos/vm.proto\x12\x0c\x61rktos.vm.v1\"\xb3\x02\n\x0eVirtualMachine\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\nsandbox_id\x18\x02 \x01(\t\x12\x0f\n\x07pod_uid\x18\x03 \x01(\t\x12\"\n\x05power\x18\x04 \x01(\x0e\x32\x13.arktos.vm.v1.Power\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x12\n\nchanged_at\x18\x07 \x01(\x03\x12\x12\n\nstarted_at\x18\x08 \x01(\x03\x12\x0e\n\x06starts\x18\t \x01(\x05\x12\x0f\n\x07reboots\x18\n \x01(\x05\x12\x13\n\x0bguest_agent\x18\x0b \x01(\x08\x12\x11\n\texit_code\x18\x0c \x01(\x05\x12\x0c\n\x04\x63pus\x18\r \x01(\x05\x12\x14\n\x0cmemory_bytes\x18\x0e \x01(\x03\x12\x16\n\x0eresize_pending\x18\x0f \x01(\t\"K\n\x08Snapshot\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\x03\x12\x0e\n\x06memory\x18\x03 \x01(\x08\x12\r\n\x05\x62ytes\x18\x04 \x01(\x03\"\r\n\x0bListRequest\">\n\x0cListResponse\x12.\n\x08machines\x18\x01 \x03(\x0b\x32\x1c.arktos.vm.v1.VirtualMachine\"\x0e\n\x0cWatchRequest\"o\n\rWatchResponse\x12/\n\x07machine\x18\x01 \x01(\x0b\x32\x1c.arktos.vm.v1.VirtualMachineH\x00\x12\x11\n\x07removed\x18\x02 \x01(\tH\x00\x12\x10\n\x06synced\x18\x03 \x01(\x08H\x00\x42\x08\n\x06\x63hange\"X\n\x0fSetPowerRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\"\n\x05power\x18\x02 \x01(\x0e\x32\x13.arktos.vm.v1.Power\x12\x15\n\rgrace_seconds\x18\x03 \x01(\x05\"A\n\x10SetPowerResponse\x12-\n\x07machine\x18\x01 \x01(\x0b\x32\x1c.arktos.vm.v1.VirtualMachine\"@\n\rRebootRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04hard\x18\x02 \x01(\x08\x12\x15\n\rgrace_seconds\x18\x03 \x01(\x05\"\x10\n\x0eRebootResponse\"1\n\x15\x43reateSnapshotRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"B\n\x16\x43reateSnapshotResponse\x12(\n\x08snapshot\x18\x01 \x01(\x0b\x32\x16.arktos.vm.v1.Snapshot\"2\n\x16RestoreSnapshotRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x19\n\x17RestoreSnapshotResponse\"1\n\x15\x44\x65leteSnapshotRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\x18\n\x16\x44\x65leteSnapshotResponse\"\"\n\x14ListSnapshotsRequest\x12\n\n\x02id\x18\x01 \x01(\t\"B\n\x15ListSnapshotsResponse\x12)\n\tsnapshots\x18\x01 \x03(\x0b\x32\x16.arktos.vm.v1.Snapshot*i\n\x05Power\x12\x11\n\rPOWER_UNKNOWN\x10\x00\x12\x0b\n\x07\x43REATED\x10\x01\x12\x0b\n\x07RUNNING\x10\x02\x12\n\n\x06PAUSED\x10\x03\x12\r\n\tSUSPENDED\x10\x04\x12\x0b\n\x07STOPPED\x10\x05\x12\x0b\n\x07\x43RASHED\x10\x06\x32\x98\x05\n\x0fVirtualMachines\x12=\n\x04List\x12\x19.arktos.vm.v1.ListRequest\x1a\x1a.arktos.vm.v1.ListResponse\x12\x42\n\x05Watch\x12\x1a.arktos.vm.v1.WatchRequest\x1a\x1b.arktos.vm.v1.WatchResponse0\x01\x12I\n\x08SetPower\x12\x1d.arktos.vm.v1.SetPowerRequest\x1a\x1e.arktos.vm.v1.SetPowerResponse\x12\x43\n\x06Reboot\x12\x1b.arktos.vm.v1.RebootRequest\x1a\x1c.arktos.vm.v1.RebootResponse\x12[\n\x0e\x43reateSnapshot\x12#.arktos.vm.v1.CreateSnapshotRequest\x1a$.arktos.vm.v1.CreateSnapshotResponse\x12^\n\x0fRestoreSnapshot\x12$.arktos.vm.v1.RestoreSnapshotRequest\x1a%.arktos.vm.v1.RestoreSnapshotResponse\x12[\n\x0e\x44\x65leteSnapshot\x12#.arktos.vm.v1.DeleteSnapshotRequest\x1a$.arktos.vm.v1.DeleteSnapshotResponse\x12X\n\rListSnapshots\x12\".arktos.vm.v1.ListSnapshotsRequest\x1a#.arktos.vm.v1.ListSnapshotsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'arktos.rpc.protos.vm_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_POWER']._serialized_start=1199
-  _globals['_POWER']._serialized_end=1304
+  _globals['_POWER']._serialized_start=1259
+  _globals['_POWER']._serialized_end=1364
   _globals['_VIRTUALMACHINE']._serialized_start=45
-  _globals['_VIRTUALMACHINE']._serialized_end=292
-  _globals['_SNAPSHOT']._serialized_start=294
-  _globals['_SNAPSHOT']._serialized_end=369
-  _globals['_LISTREQUEST']._serialized_start=371
-  _globals['_LISTREQUEST']._serialized_end=384
-  _globals['_LISTRESPONSE']._serialized_start=386
-  _globals['_LISTRESPONSE']._serialized_end=448
-  _globals['_WATCHREQUEST']._serialized_start=450
-  _globals['_WATCHREQUEST']._serialized_end=464
-  _globals['_WATCHRESPONSE']._serialized_start=466
-  _globals['_WATCHRESPONSE']._serialized_end=577
-  _globals['_SETPOWERREQUEST']._serialized_start=579
-  _globals['_SETPOWERREQUEST']._serialized_end=667
-  _globals['_SETPOWERRESPONSE']._serialized_start=669
-  _globals['_SETPOWERRESPONSE']._serialized_end=734
-  _globals['_REBOOTREQUEST']._serialized_start=736
-  _globals['_REBOOTREQUEST']._serialized_end=800
-  _globals['_REBOOTRESPONSE']._serialized_start=802
-  _globals['_REBOOTRESPONSE']._serialized_end=818
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=820
-  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=869
-  _globals['_CREATESNAPSHOTRESPONSE']._serialized_start=871
-  _globals['_CREATESNAPSHOTRESPONSE']._serialized_end=937
-  _globals['_RESTORESNAPSHOTREQUEST']._serialized_start=939
-  _globals['_RESTORESNAPSHOTREQUEST']._serialized_end=989
-  _globals['_RESTORESNAPSHOTRESPONSE']._serialized_start=991
-  _globals['_RESTORESNAPSHOTRESPONSE']._serialized_end=1016
-  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=1018
-  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=1067
-  _globals['_DELETESNAPSHOTRESPONSE']._serialized_start=1069
-  _globals['_DELETESNAPSHOTRESPONSE']._serialized_end=1093
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1095
-  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1129
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1131
-  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1197
-  _globals['_VIRTUALMACHINES']._serialized_start=1307
-  _globals['_VIRTUALMACHINES']._serialized_end=1971
+  _globals['_VIRTUALMACHINE']._serialized_end=352
+  _globals['_SNAPSHOT']._serialized_start=354
+  _globals['_SNAPSHOT']._serialized_end=429
+  _globals['_LISTREQUEST']._serialized_start=431
+  _globals['_LISTREQUEST']._serialized_end=444
+  _globals['_LISTRESPONSE']._serialized_start=446
+  _globals['_LISTRESPONSE']._serialized_end=508
+  _globals['_WATCHREQUEST']._serialized_start=510
+  _globals['_WATCHREQUEST']._serialized_end=524
+  _globals['_WATCHRESPONSE']._serialized_start=526
+  _globals['_WATCHRESPONSE']._serialized_end=637
+  _globals['_SETPOWERREQUEST']._serialized_start=639
+  _globals['_SETPOWERREQUEST']._serialized_end=727
+  _globals['_SETPOWERRESPONSE']._serialized_start=729
+  _globals['_SETPOWERRESPONSE']._serialized_end=794
+  _globals['_REBOOTREQUEST']._serialized_start=796
+  _globals['_REBOOTREQUEST']._serialized_end=860
+  _globals['_REBOOTRESPONSE']._serialized_start=862
+  _globals['_REBOOTRESPONSE']._serialized_end=878
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_start=880
+  _globals['_CREATESNAPSHOTREQUEST']._serialized_end=929
+  _globals['_CREATESNAPSHOTRESPONSE']._serialized_start=931
+  _globals['_CREATESNAPSHOTRESPONSE']._serialized_end=997
+  _globals['_RESTORESNAPSHOTREQUEST']._serialized_start=999
+  _globals['_RESTORESNAPSHOTREQUEST']._serialized_end=1049
+  _globals['_RESTORESNAPSHOTRESPONSE']._serialized_start=1051
+  _globals['_RESTORESNAPSHOTRESPONSE']._serialized_end=1076
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_start=1078
+  _globals['_DELETESNAPSHOTREQUEST']._serialized_end=1127
+  _globals['_DELETESNAPSHOTRESPONSE']._serialized_start=1129
+  _globals['_DELETESNAPSHOTRESPONSE']._serialized_end=1153
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_start=1155
+  _globals['_LISTSNAPSHOTSREQUEST']._serialized_end=1189
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_start=1191
+  _globals['_LISTSNAPSHOTSRESPONSE']._serialized_end=1257
+  _globals['_VIRTUALMACHINES']._serialized_start=1367
+  _globals['_VIRTUALMACHINES']._serialized_end=2031
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ STOPPED: Power
 CRASHED: Power
 
 class VirtualMachine(_message.Message):
-    __slots__ = ("id", "sandbox_id", "pod_uid", "power", "reason", "message", "changed_at", "started_at", "starts", "reboots", "guest_agent", "exit_code")
+    __slots__ = ("id", "sandbox_id", "pod_uid", "power", "reason", "message", "changed_at", "started_at", "starts", "reboots", "guest_agent", "exit_code", "cpus", "memory_bytes", "resize_pending")
     ID_FIELD_NUMBER: _ClassVar[int]
     SANDBOX_ID_FIELD_NUMBER: _ClassVar[int]
     POD_UID_FIELD_NUMBER: _ClassVar[int]
@@ -38,6 +38,9 @@ class VirtualMachine(_message.Message):
     REBOOTS_FIELD_NUMBER: _ClassVar[int]
     GUEST_AGENT_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    CPUS_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    RESIZE_PENDING_FIELD_NUMBER: _ClassVar[int]
     id: str
     sandbox_id: str
     pod_uid: str
@@ -50,7 +53,10 @@ class VirtualMachine(_message.Message):
     reboots: int
     guest_agent: bool
     exit_code: int
-    def __init__(self, id: _Optional[str] = ..., sandbox_id: _Optional[str] = ..., pod_uid: _Optional[str] = ..., power: _Optional[_Union[Power, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., changed_at: _Optional[int] = ..., started_at: _Optional[int] = ..., starts: _Optional[int] = ..., reboots: _Optional[int] = ..., guest_agent: _Optional[bool] = ..., exit_code: _Optional[int] = ...) -> None: ...
+    cpus: int
+    memory_bytes: int
+    resize_pending: str
+    def __init__(self, id: _Optional[str] = ..., sandbox_id: _Optional[str] = ..., pod_uid: _Optional[str] = ..., power: _Optional[_Union[Power, str]] = ..., reason: _Optional[str] = ..., message: _Optional[str] = ..., changed_at: _Optional[int] = ..., started_at: _Optional[int] = ..., starts: _Optional[int] = ..., reboots: _Optional[int] = ..., guest_agent: _Optional[bool] = ..., exit_code: _Optional[int] = ..., cpus: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., resize_pending: _Optional[str] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("name", "created_at", "memory", "bytes")

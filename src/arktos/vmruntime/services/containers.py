@@ -7,13 +7,12 @@ import asyncio
 from arktos.rpc import cri
 from arktos.rpc.method import LARGEST_MESSAGE
 from arktos.rpc.protos import cri_pb2 as pb
-from arktos.vmruntime import resources
 from arktos.vmruntime.errors import Invalid, WrongState
 from arktos.vmruntime.filters import container_matches
 from arktos.vmruntime.life import Life
 from arktos.vmruntime.machine import Machine
 from arktos.vmruntime.machines import Machines
-from arktos.vmruntime.messages import as_json, container, container_config, container_status
+from arktos.vmruntime.messages import container, container_status
 from arktos.vmruntime.operations import Operations
 from arktos.vmruntime.power import Power
 from arktos.vmruntime.services import Implementation
@@ -88,19 +87,10 @@ class ContainerService:
     async def update_resources(
         self, question: pb.UpdateContainerResourcesRequest
     ) -> pb.UpdateContainerResourcesResponse:
-        """Vcpus and memory of the next boot; a process has what it was started with."""
+        """vCPUs and memory: of the process, where it can have them; in any case of the next."""
         machine = self._machines.get(question.container_id)
-        await self._operations.finish(self._update(machine, question.linux))
+        await self._operations.finish(self._life.resize(machine, question.linux))
         return pb.UpdateContainerResourcesResponse()
-
-    async def _update(self, machine: Machine, wanted: pb.LinuxContainerResources) -> None:
-        async with machine.lock:
-            config = container_config(machine.record)
-            config.linux.resources.MergeFrom(wanted)
-            machine.record.config = as_json(config)
-            machine.record.cpus = resources.cpus(config.linux.resources)
-            machine.record.memory_mib = resources.memory_mib(config.linux.resources)
-            await machine.save()
 
     async def reopen_log(self, question: pb.ReopenContainerLogRequest) -> pb.ReopenContainerLogResponse:
         machine = self._running(question.container_id)

@@ -100,7 +100,7 @@ class MachineService:
             uid = sandbox_config(self._sandboxes.get(record.sandbox_id)).metadata.uid
         except NotFound:
             uid = ""
-        return virtual_machine(record, uid, machine.agent_present)
+        return virtual_machine(record, uid, machine.agent_present, machine.taken)
 
 
 def _snapshot(found: DiskSnapshot) -> pb.Snapshot:
