@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from arktos.controllers.pods import PodView
+from arktos.controllers.podcontrol import in_growing_batches
+from arktos.controllers.pods import PodView, next_available
 from arktos.controllers.replicaset import reconcile
-from arktos.controllers.replicaset.wiring import REPLICASET, in_growing_batches
+from arktos.controllers.replicaset.wiring import REPLICASET
 from arktos.model.status import Forbidden
 
 NOW = 1_000_000.0
@@ -83,8 +84,8 @@ def test_status_counts() -> None:
         "terminatingReplicas": 1,
         "observedGeneration": 4,
     }
-    assert reconcile.next_available(replicaset(3, minReadySeconds=10), pods, NOW) == pytest.approx(5.01)
-    assert reconcile.next_available(replicaset(3), pods, NOW) is None
+    assert next_available(pods, 10, NOW) == pytest.approx(5.01)
+    assert next_available(pods, 0, NOW) is None
 
 
 def test_a_failure_comes_into_the_status_and_goes() -> None:

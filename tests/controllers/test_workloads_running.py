@@ -14,13 +14,15 @@ import pytest
 from arktos.client import Client
 from arktos.controllers.daemonset.placing import meant_for
 from arktos.model import dates, registry
-from arktos.model.status import ApiError
+from arktos.model.status import ApiError, TooManyRequests
 
 Obj = dict[str, Any]
 Until = Callable[..., Awaitable[None]]
 POD, NODE = registry.by_resource("pods"), registry.by_resource("nodes")
 DAEMONSET, STATEFULSET = registry.by_resource("daemonsets.apps"), registry.by_resource("statefulsets.apps")
 JOB, CRONJOB = registry.by_resource("jobs.batch"), registry.by_resource("cronjobs.batch")
+REPLICATION = registry.by_resource("replicationcontrollers")
+BUDGET = registry.by_resource("poddisruptionbudgets.policy")
 CLAIM = registry.by_resource("persistentvolumeclaims")
 
 
@@ -245,3 +247,47 @@ async def test_a_cron_job_makes_jobs_and_forgets_them(admin: Client, until: Unti
             ]
 
         await until(gone)
+
+
+async def test_a_replication_controller_keeps_its_number(admin: Client, until: Until) -> None:
+    wanted = owner(REPLICATION, "old", replicas=2, selector={"app": "old"})
+    await admin.create(REPLICATION, wanted)
+
+    async def ready() -> bool:
+        status = (await admin.get(REPLICATION, "old", namespace="default")).get("status", {})
+        return (status.get("replicas"), status.get("readyReplicas")) == (2, 2)
+
+    async with nodes_play(admin, "old"):
+        await until(ready)
+        first = (await pods_of(admin, "old"))[0]["metadata"]["name"]
+        await admin.delete(POD, first, namespace="default")
+
+        async def replaced() -> bool:
+            names = [each["metadata"]["name"] for each in await pods_of(admin, "old")]
+            return len(names) == 2 and first not in names
+
+        await until(replaced)
+
+
+async def test_a_budget_allows_what_its_workload_can_spare(admin: Client, until: Until) -> None:
+    await admin.create(STATEFULSET, owner(STATEFULSET, "web", replicas=3, podManagementPolicy="Parallel"))
+    spec = {"maxUnavailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    meta = {"name": "web", "namespace": "default"}
+    await admin.create(
+        BUDGET, {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": meta, "spec": spec}
+    )
+
+    async def allows(number: int) -> bool:
+        status = (await admin.get(BUDGET, "web", namespace="default")).get("status", {})
+        return (status.get("disruptionsAllowed"), status.get("expectedPods")) == (number, 3)
+
+    async def evict(name: str) -> None:
+        body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": "default"}}
+        await admin.request("POST", f"/api/v1/namespaces/default/pods/{name}/eviction", body=body)
+
+    async with nodes_play(admin, "web"):
+        await until(lambda: allows(1))
+        await evict("web-0")
+        with pytest.raises(TooManyRequests, match="disruption budget"):
+            await evict("web-1")
+        await until(lambda: allows(1))

@@ -33,6 +33,7 @@ FULL = frozenset(
         "namespaces",
         "nodes",
         "persistentvolumeclaims",
+        "poddisruptionbudgets.policy",
         "pods",
         "replicasets.apps",
         "resourcequotas",

@@ -1,7 +1,7 @@
 """Pods on behalf of a workload: which are its own, and making and deleting them so that users see what happened.
 
-What the controllers of StatefulSets, DaemonSets and Jobs share. A controller decides nothing until `writes` has seen
-its own last writes come back (`controllers.freshness`).
+What the controllers of ReplicaSets, StatefulSets, DaemonSets and Jobs share. A controller decides nothing until
+`writes` has seen its own last writes come back (`controllers.freshness`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,27 @@ _ORPHANS = "unmanaged"
 _AT_ONCE = 32
 
 
+Matches = Callable[[Mapping[str, str]], bool]
+Selects = Callable[[Obj], Matches]
+"""From a workload to the test for the labels of its pods."""
+
+
+def by_selector(owner: Obj) -> Matches:
+    """By a LabelSelector."""
+    return selectors.from_label_selector(owner["spec"].get("selector")).matches_labels
+
+
+def by_labels(owner: Obj) -> Matches:
+    """By a plain map of labels."""
+    return selectors.from_label_selector({"matchLabels": owner["spec"].get("selector") or {}}).matches_labels
+
+
 class PodControl:
     """The pods of one kind of workload. `component` is who events come from (`statefulset-controller`)."""
 
-    def __init__(self, context: Context, kind: Kind, component: str) -> None:
+    def __init__(self, context: Context, kind: Kind, component: str, selects: Selects = by_selector) -> None:
         self.context = context
+        self._selects = selects
         self.kind = kind
         self.owners = context.part(kind.kind, kind.resource)
         self.pods = context.part(kind.kind, "pods", kind.kind)
@@ -59,9 +75,8 @@ class PodControl:
     async def claim(
         self, owner: Cached, obj: Obj, may_adopt: Callable[[Cached], bool] = lambda _: True
     ) -> list[Cached]:
-        """The pods that `owner` holds, after taking and letting go. An empty selector holds none."""
-        selector = selectors.from_label_selector(obj["spec"].get("selector"))
-        matches: Callable[[Mapping[str, str]], bool] = selector.matches_labels
+        """The pods that `owner` holds, after taking and letting go."""
+        matches = self._selects(obj)
         owned = self.pods.by_index("controller", owner.uid)
         orphans = self.pods.by_index(_ORPHANS, f"{owner.tenant}/{owner.namespace}")
         candidates = [pod for pod in orphans if matches(pod.labels) and may_adopt(pod)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from arktos.controllers import conditions, owners
+from arktos.controllers import conditions, podcontrol
 from arktos.controllers.pods import PodView, victims
 from arktos.model.kinds import Kind, Obj
 
@@ -40,19 +40,11 @@ def replicas_of(owner: Obj) -> int:
 
 def pod_from(kind: Kind, replicaset: Obj) -> Obj:
     """The pod to create: the template, with our reference on it."""
-    meta = replicaset["metadata"]
-    template = replicaset["spec"].get("template") or {}
-    told = template.get("metadata") or {}
-    metadata: Obj = {
-        "generateName": f"{meta['name']}-",
-        "namespace": meta["namespace"],
-        "tenant": meta["tenant"],
-        "ownerReferences": [owners.managing(kind, replicaset)],
-    }
-    for field in ("labels", "annotations", "finalizers"):
-        if told.get(field):
-            metadata[field] = told[field]
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
+    return podcontrol.pod_from(kind, replicaset, replicaset["spec"].get("template") or {})
+
+
+def min_ready(replicaset: Obj) -> int:
+    return int(replicaset["spec"].get("minReadySeconds") or 0)
 
 
 def status_of(
@@ -61,7 +53,6 @@ def status_of(
     """The status that these pods make. `failure` is (reason, message) of what went wrong just now."""
     spec, old = replicaset["spec"], replicaset.get("status") or {}
     wanted_labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels") or {}
-    min_ready = int(spec.get("minReadySeconds") or 0)
     active = [pod for pod in pods if pod.active]
     found = old.get("conditions")
     known = conditions.find(found, "ReplicaFailure")
@@ -73,7 +64,7 @@ def status_of(
         "replicas": len(active),
         "fullyLabeledReplicas": sum(1 for pod in active if wanted_labels.items() <= pod.labels.items()),
         "readyReplicas": sum(1 for pod in active if pod.ready_at is not None),
-        "availableReplicas": sum(1 for pod in active if pod.available(min_ready, now)),
+        "availableReplicas": sum(1 for pod in active if pod.available(min_ready(replicaset), now)),
         "terminatingReplicas": sum(1 for pod in pods if pod.deleting and not pod.ended),
         "observedGeneration": replicaset["metadata"].get("generation", 0),
     }
@@ -94,13 +85,3 @@ def body_of(status: Obj) -> Obj:
     """The status as a merge patch: numbers that Kubernetes leaves out at 0 are left out, and so is an empty list."""
     kept = {"replicas", "terminatingReplicas"}
     return {"conditions": None, **{field: value if value or field in kept else None for field, value in status.items()}}
-
-
-def next_available(replicaset: Obj, pods: Iterable[PodView], now: float) -> float | None:
-    """Seconds until the next ready pod becomes available, None if none is to."""
-    min_ready = int(replicaset["spec"].get("minReadySeconds") or 0)
-    if not min_ready:
-        return None
-    times = (pod.available_at(min_ready) for pod in pods if pod.active)
-    coming = [at - now for at in times if at is not None and at > now]
-    return min(coming) + 0.01 if coming else None
