@@ -326,3 +326,12 @@ async def test_what_collections_and_finalizers_remove_is_given_back(api: Any) ->
     assert await used(api) == {"configmaps": "2"}
     (await api.patch(f"{CMS}/held", {"metadata": {"finalizers": None}})).ok()
     assert await used(api) == {"configmaps": "1"}
+
+
+async def test_the_mark_of_a_count_is_never_kept(api: Any) -> None:
+    body = quota(pods="1")
+    body["metadata"]["annotations"] = {COUNTED_AT: "1", "own": "x"}
+    assert (await api.post(QUOTAS, body)).ok(201)["metadata"]["annotations"] == {"own": "x"}
+    marked = await api.patch(f"{QUOTAS}/q", {"metadata": {"annotations": {COUNTED_AT: "1"}}})
+    assert marked.ok()["metadata"]["annotations"] == {"own": "x"}
+    assert (await recount(api))["status"]["hard"] == {"pods": "1"}

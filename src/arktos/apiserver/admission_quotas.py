@@ -123,19 +123,20 @@ class QuotaCharges:
     def step(self, attempt: Attempt, effects: Effects) -> None:
         """The status of a quota follows its spec, and a count is brought forward. Conflict for a count of what is no
         longer."""
+        if attempt.operation == "delete":
+            return
         new, old = attempt.obj, attempt.old
-        if old is None or attempt.operation == "delete":
+        annotations = new["metadata"].get("annotations") or {}
+        counted_at = annotations.pop(COUNTED_AT, None)
+        if not annotations:
+            new["metadata"].pop("annotations", None)
+        if old is None:
             return
         if attempt.subresource == "":
             status = quotas.respecified(new, old)
             if status or "status" in new:
                 new["status"] = status
-            return
-        annotations = new["metadata"].get("annotations") or {}
-        counted_at = annotations.pop(COUNTED_AT, None)
-        if not annotations:
-            new["metadata"].pop("annotations", None)
-        if counted_at is not None:
+        elif counted_at is not None:
             new["status"] = quotas.brought_forward(new.get("status") or {}, self._as_of(attempt, counted_at), old)
 
     def _as_of(self, attempt: Attempt, counted_at: str) -> Obj:
