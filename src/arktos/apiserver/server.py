@@ -38,6 +38,7 @@ from arktos.apiserver.authn import Authenticator
 from arktos.apiserver.authz import Authorizer
 from arktos.apiserver.custom import definitions, naming
 from arktos.apiserver.custom.catalogue import Catalogues
+from arktos.apiserver.custom.conversion import Conversion
 from arktos.apiserver.custom.sharing import SharedDefinitions
 from arktos.apiserver.custom.upkeep import Upkeep
 from arktos.apiserver.dispatch import Dispatcher
@@ -136,7 +137,8 @@ class ApiServer:
         ranges = tuple(parse_ranges(options.service_cluster_ip_range))
         webhooks = WebhookClient(reader, options.webhooks, ranges)
         self.dynamic = DynamicAdmission(self.store, reader, authorizer, webhooks)
-        writer = Writer(reader, admission_chain(self.store, authorizer, options), dynamic=self.dynamic)
+        chain = admission_chain(self.store, authorizer, options)
+        writer = Writer(reader, chain, dynamic=self.dynamic, conversion=Conversion(webhooks))
         self.gate = Gate(options.max_requests_inflight + options.max_mutating_requests_inflight)
         configuration.Configuration(self.store, self.gate)
         metrics = Metrics(self._gauges, self.gate.waits)

@@ -50,6 +50,18 @@ def decoded(record: Record, kind: Kind) -> Obj:
     return decode(record) if kind.custom is None else forms.decoded(record, kind)
 
 
+def keep(record: Record, kind: Kind, obj: Obj, revision: int) -> None:
+    """Remembers what a custom resource that was just written is in the version of the write."""
+    metadata = {"resourceVersion": str(revision), **obj["metadata"]} if revision else dict(obj["metadata"])
+    if revision:
+        metadata["resourceVersion"] = str(revision)
+    forms.keep(record, kind, {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata, **_rest(obj)})
+
+
+def _rest(obj: Obj) -> Obj:
+    return {name: value for name, value in obj.items() if name not in ("kind", "apiVersion", "metadata")}
+
+
 def is_stored(record: Record, kind: Kind) -> bool:
     """Whether a write that changes nothing would store what is stored already."""
     return kind.custom is None or forms.is_current(record, kind)

@@ -15,7 +15,7 @@ import asyncio
 import enum
 import random
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.reader import Reader
@@ -55,13 +55,30 @@ class State(enum.Enum):
     CLOSED = 4
 
 
+class Running(Protocol):
+    """A stream under way."""
+
+    @property
+    def query(self) -> Query: ...
+
+    def bookmark(self) -> None: ...
+
+    def end(self) -> None:
+        """Ends it in good order."""
+        ...
+
+    def cut(self) -> None:
+        """Ends it at once: its tenant is no more."""
+        ...
+
+
 class WatchServer:
     """All watches of a process. `open` answers a request; `close` ends all streams so that clients resume elsewhere."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self._groups: dict[tuple[object, ...], Group] = {}
-        self._streams: set[WatchStream] = set()
+        self._streams: set[Running] = set()
         self._of_tenant: dict[str, set[Group]] = {}
         self._tenants: Subscription | None = None
         self._bookmarks: asyncio.TimerHandle | None = None
@@ -100,7 +117,11 @@ class WatchServer:
         stream = WatchStream()
         return Stream(open=begin, on_drain=stream.resume, on_close=stream.close, content_type=encoding.content_type)
 
-    def forget(self, stream: WatchStream) -> None:
+    def adopt(self, stream: Running) -> None:
+        """Takes care of a stream that was not opened here, until `forget`."""
+        self._streams.add(stream)
+
+    def forget(self, stream: Running) -> None:
         self._streams.discard(stream)
 
     def drop(self, group: Group) -> None:

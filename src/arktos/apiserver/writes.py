@@ -28,10 +28,11 @@ from arktos.apiserver.commits import commit, refused, seen
 from arktos.apiserver.custom.conversion import Conversion
 from arktos.apiserver.custom.judging import judged
 from arktos.apiserver.durability import put_of
+from arktos.apiserver.dynamic import preparing
 from arktos.apiserver.dynamic.stage import Concern, DynamicAdmission
 from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
-from arktos.model import defaults, managed, metadata, schema, strategy, validation
+from arktos.model import defaults, kinds_admission, managed, metadata, schema, strategy, validation
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import Conflict, FieldError, already_exists, conflict, forbidden, invalid, not_found
 from arktos.store.records import (
@@ -109,6 +110,8 @@ class Writer:
         kind = versions.working_kind(call.kind)
         self._default(call.kind, obj)
         obj = versions.to_storage(call.kind, obj)
+        if kind.group == kinds_admission.GROUP:
+            await preparing.prepare(kind, obj)
         now = self.clock()
         key = key_of(kind, call.tenant, call.info.namespace, obj["metadata"].get("name") or "")
         metadata.fill(
@@ -275,6 +278,8 @@ class Writer:
         new = change(versions.from_storage(call.kind, versions.decoded(record, kind)))
         self._default(call.kind, new)
         new = versions.to_storage(call.kind, new)
+        if kind.group == kinds_admission.GROUP:
+            await preparing.prepare(kind, new)
         _check_preconditions(kind, key, old, new)
         strategy.prepare_update(kind, new, old, subresource, keep_unknown=operation == "update")
         attempt = Attempt(call, kind, operation, new, old, subresource)

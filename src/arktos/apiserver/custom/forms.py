@@ -12,7 +12,7 @@ from arktos.apiserver.encoding import decode, dumps, loads
 from arktos.model.kinds import Kind, Obj
 from arktos.store.records import Key, Record
 
-_KEPT = 4096
+_KEPT = 16384
 _CLEAN = 65536
 
 _Mark = tuple[Key, int, int, tuple[object, ...]]
@@ -66,8 +66,8 @@ def keep(record: Record, kind: Kind, obj: Obj) -> bytes:
             _clean.clear()
         _clean[mark] = None
         return record.body
-    if len(_converted) >= _KEPT:
-        _converted.clear()
+    while len(_converted) >= _KEPT:
+        del _converted[next(iter(_converted))]
     _converted[mark] = made
     return made
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import seen
+from arktos.apiserver.custom.converted import ConvertedWatches
 from arktos.apiserver.custom.definitions import DefinitionChanged, Definitions
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.verbs.get import get
-from arktos.apiserver.verbs.list import list_objects
+from arktos.apiserver.verbs.list import list_objects, page_of, query_of
 from arktos.apiserver.verbs.watch import watch
 from arktos.apiserver.watching import WatchServer
 from arktos.model.status import MethodNotAllowed, NotFound
+from arktos.store.records import Record
 from arktos.wire.http import Reply
 
 ATTEMPTS = 4
@@ -27,6 +29,7 @@ class CustomResources:
         self._reader = reader
         self._watches = watches
         self._routes = routes
+        self._conversion = routes.conversion
 
     @property
     def _definitions(self) -> Definitions:
@@ -44,7 +47,19 @@ class CustomResources:
             raise MethodNotAllowed(f"{verb} not allowed while custom resource definition is terminating")
         if call.info.subresource or verb not in ("get", "list", "watch"):
             return self._write(call, verb)
-        return self._read(call, verb)
+        if not custom.definition.by_webhook:
+            return self._read(call, verb)
+        if verb == "watch":
+            return watch(call, ConvertedWatches(self._watches, call.kind, self._conversion))
+        return self._conversion.give(lambda: self._awaited(call, verb), lambda: self._shown(call, verb))
+
+    async def _awaited(self, call: Call, verb: str) -> Reply:
+        found = self._read(call, verb)
+        return await found if isinstance(found, Awaitable) else found
+
+    def _shown(self, call: Call, verb: str) -> Sequence[Record]:
+        """What a read is about to show."""
+        return page_of(call, self._reader, query_of(call)).records if verb == "list" else ()
 
     def _read(self, call: Call, verb: str) -> Reply | Awaitable[Reply]:
         if verb == "get":
@@ -53,7 +68,10 @@ class CustomResources:
             return list_objects(call, self._reader)
         return watch(call, self._watches)
 
-    async def _write(self, call: Call, verb: str) -> Reply:
+    def _write(self, call: Call, verb: str) -> Awaitable[Reply]:
+        return self._conversion.give(lambda: self._written(call, verb))
+
+    async def _written(self, call: Call, verb: str) -> Reply:
         for left in reversed(range(ATTEMPTS)):
             try:
                 found = (
