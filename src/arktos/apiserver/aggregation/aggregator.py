@@ -58,7 +58,7 @@ class Aggregator:
     async def forward(self, extension: Extension, request: Request, user: User) -> Reply:
         """The extension's answer. ServiceUnavailable, Timeout, BadRequest."""
         if not extension.available:
-            raise ServiceUnavailable("service unavailable", retry_after=1)
+            raise ServiceUnavailable("service unavailable")
         return await self._passed(extension, request, target_of(request.target), user)
 
     def document(
@@ -87,7 +87,7 @@ class Aggregator:
 
     async def _answered(self, extension: Extension, request: Request, user: User, *, openapi: bool) -> Reply:
         if not extension.available:
-            raise ServiceUnavailable("service unavailable", retry_after=1)
+            raise ServiceUnavailable("service unavailable")
         if openapi and not extension.openapi:
             raise NotFound("the server could not find the requested resource")
         target = extension.openapi if openapi else target_of(request.target)
@@ -100,7 +100,7 @@ class Aggregator:
             raise Timeout(f"error trying to reach service: {error}") from error
         except ConnectionFailed as error:
             self._availability.look_soon(extension)
-            raise ServiceUnavailable(f"error trying to reach service: {error}", retry_after=1) from error
+            raise ServiceUnavailable(f"error trying to reach service: {error}") from error
 
     def _group(self, name: str, own: Callable[[], Response], extensions: Mapping[GroupVersion, Extension]) -> Response:
         """One APIGroup, of this server's versions and the extensions'."""
