@@ -11,7 +11,7 @@ import pytest
 
 from arktos.client import Client
 from arktos.model import registry
-from arktos.model.status import Forbidden
+from arktos.model.status import Forbidden, NotFound
 
 Obj = dict[str, Any]
 Until = Callable[[Callable[[], Awaitable[object]]], Awaitable[None]]
@@ -119,3 +119,47 @@ async def test_a_quota_that_comes_among_writers(admin: Client, until: Until) -> 
     status = (await admin.get(QUOTA, "q", tenant="busy", namespace="default"))["status"]
     assert status == {"hard": {"pods": str(limit)}, "used": {"pods": str(len(pods.items))}}
     assert len(pods.items) <= limit
+
+
+async def test_what_a_tenant_defines_is_counted(admin: Client, until: Until) -> None:
+    await make(admin, "custom", until)
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "widgets", "singular": "widget", "kind": "Widget", "listKind": "WidgetList"}
+    definition = {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]},
+    }
+    root = "/tenants/custom/apis"
+    await admin.request("POST", f"{root}/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+    widgets = f"{root}/example.com/v1/namespaces/default/widgets"
+
+    async def widget(name: str) -> None:
+        await admin.request(
+            "POST", widgets, {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}}
+        )
+
+    async def served() -> bool:
+        try:
+            await admin.request("GET", widgets)
+        except NotFound:
+            return False
+        return True
+
+    await until(served)
+    for name in "ab":
+        await widget(name)
+    limits = {"count/widgets.example.com": "3", "count/gadgets.example.com": "1"}
+    await admin.create(QUOTA, quota("custom", **limits))
+
+    async def counted() -> bool:
+        found = await admin.get(QUOTA, "q", tenant="custom", namespace="default")
+        used = {"count/widgets.example.com": "2", "count/gadgets.example.com": "0"}
+        return bool(found.get("status") == {"hard": limits, "used": used})
+
+    await until(counted)
+    await widget("c")
+    with pytest.raises(Forbidden, match="exceeded quota: q"):
+        await widget("d")

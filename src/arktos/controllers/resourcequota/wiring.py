@@ -70,15 +70,18 @@ class _Quotas:
         kind = await self._kind(tenant, resource)
         if kind is None or kind.scope is not Scope.NAMESPACE:
             return {}
-        listed = await self.context.client.list_raw(
-            kind,
-            tenant=tenant,
-            namespace=namespace,
-            limit=_PAGE,
-            resource_version=revision,
-            resource_version_match="Exact",
-            metadata_only=not whole,
-        )
+        try:
+            listed = await self.context.client.list_raw(
+                kind,
+                tenant=tenant,
+                namespace=namespace,
+                limit=_PAGE,
+                resource_version=revision,
+                resource_version_match="Exact",
+                metadata_only=not whole,
+            )
+        except NotFound:
+            return {}  # the group knows no such resource
         if not whole:
             return reconcile.of_number(quota, resource, len(listed.items))
         total: Amounts = {}
