@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from arktos.model.hashkey import LARGEST
@@ -202,3 +206,9 @@ def test_the_table_is_whole() -> None:
     assert reached | {State.OUT} == set(State)
     assert {state for state, _ in TABLE} == set(State) - {State.GONE}
     assert set(State) > RESTING
+
+
+def test_the_page_shows_the_table() -> None:
+    script = Path(__file__).parents[2] / "scripts" / "ring_diagram.py"
+    done = subprocess.run([sys.executable, str(script), "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

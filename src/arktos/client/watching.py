@@ -90,6 +90,9 @@ class Watch:
             return []
         if self._stream is None:
             self._stream = await self._connect()
+            if self._closed:  # while it was being opened
+                await self._stream.aclose()
+                return []
         events: list[WatchEvent] = []
         for line in await self._stream.lines():
             try:
