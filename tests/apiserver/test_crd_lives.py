@@ -243,3 +243,23 @@ async def test_discovery_of_a_tenant_changes_with_its_definitions(two: Any) -> N
     assert "com.example.stable.v1.CronTab" in document["components"]["schemas"]
     assert f"/apis/{GROUP}/v1/namespaces/{{namespace}}/crontabs/{{name}}" in document["paths"]
     assert (await two.get(f"/tenants/globex/openapi/v3/apis/{GROUP}/v1")).code == 404
+
+
+@pytest.mark.parametrize("accept", ["application/json", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"])
+async def test_openapi_v2_has_the_kinds_of_a_tenant(two: Any, accept: str) -> None:
+    (await two.post(crds("acme"), definition())).ok(201)
+    bodies = {t: await two.get(f"/tenants/{t}/openapi/v2", accept=accept) for t in ("acme", "globex")}
+    assert b"com.example.stable.v1.CronTabList" in bodies["acme"].body
+    assert b"com.example.stable.v1.CronTab" not in bodies["globex"].body
+    again = await two.get(
+        "/tenants/acme/openapi/v2", accept=accept, headers={"if-none-match": bodies["acme"].headers["etag"]}
+    )
+    assert again.code == 304
+    if accept == "application/json":
+        document = bodies["acme"].ok()
+        assert f"/apis/{GROUP}/v1/namespaces/{{namespace}}/crontabs" in document["paths"]
+        shown = document["definitions"]["com.example.stable.v1.CronTab"]
+        assert (
+            shown["properties"]["metadata"]["$ref"] == "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+        )
+        assert "io.k8s.api.core.v1.Pod" in document["definitions"]

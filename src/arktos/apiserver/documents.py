@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from urllib.parse import parse_qs
 
-from arktos.apiserver import discovery, openapi_v2, version
+from arktos.apiserver import discovery, version
 from arktos.apiserver.custom import openapi as custom_openapi
+from arktos.apiserver.custom import openapi_v2 as custom_openapi_v2
 from arktos.apiserver.discovery import BUILT_IN, Served
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.health import Health
@@ -43,7 +45,7 @@ class Documents:
         self._issuer = issuer
         self._root_ca = root_ca.encode()
 
-    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response:
+    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response | Awaitable[Response]:
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotAllowed("the server does not allow this method on the requested resource")
         path = info.path
@@ -51,14 +53,14 @@ class Documents:
         accept = request.headers.get("accept", "")
         known = request.headers.get("if-none-match", "")
         encodings = request.headers.get("accept-encoding", "")
-        answered: Response | None = None
+        answered: Response | Awaitable[Response] | None = None
         if root in _HEALTH:
             query = parse_qs(request.query, keep_blank_values=True)
             answered = self._health.answer(path, "verbose" in query, frozenset(query.get("exclude", ())))
         elif root in {"api", "apis"}:
             answered = discovery.answer(path, accept, known, encodings, served)
         elif path == "/openapi/v2":
-            answered = openapi_v2.answer(accept, known, encodings)
+            answered = custom_openapi_v2.answer(accept, known, encodings, served)
         elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
             answered = custom_openapi.answer(path, request.query, known, encodings, served)
         elif path == "/version":

@@ -22,7 +22,9 @@ PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 """The content type of the protobuf form; the one in Accept has `@` before the second version (no token of RFC 9110)."""
 
 _WANTED = "com.github.proto-openapi.spec.v2"
-_DEFINITIONS = "#/definitions/"
+DEFINITIONS = "#/definitions/"
+BETWEEN = b'},"definitions":{'
+"""What stands between the paths and the definitions; nothing before it looks like it."""
 _SECURITY = {
     "BearerToken": {
         "type": "apiKey",
@@ -35,8 +37,12 @@ _SECURITY = {
 
 def answer(accept: str = "", if_none_match: str = "", encodings: str = "") -> Response:
     """Answers `/openapi/v2`: protobuf where the client prefers it, else JSON."""
-    first = accept.partition(",")[0]
-    return (protobuf_document() if _WANTED in first else json_document()).answer(if_none_match, encodings)
+    return (protobuf_document() if is_binary(accept) else json_document()).answer(if_none_match, encodings)
+
+
+def is_binary(accept: str) -> bool:
+    """Whether a client prefers protobuf."""
+    return _WANTED in accept.partition(",")[0]
 
 
 def _head() -> Obj:
@@ -49,7 +55,7 @@ def json_document() -> Document:
     roots: set[str] = set()
     for number, (name, item) in enumerate(_paths(roots)):
         parts += (b"," if number else b"", dumps(name), b":", dumps(item))
-    parts.append(b'},"definitions":{')
+    parts.append(BETWEEN)
     for number, (name, node) in enumerate(_definitions(roots)):
         parts += (b"," if number else b"", dumps(name), b":", dumps(node))
     parts += (b'},"securityDefinitions":', dumps(_SECURITY), b',"security":[{"BearerToken":[]}]}')
@@ -75,10 +81,10 @@ def _paths(roots: set[str]) -> Iterator[tuple[str, Obj]]:
             for path in paths(group, found):
                 for operation in path.operations:
                     roots |= {operation.response, operation.body} - {""}
-                yield path.path, _path(path)
+                yield path.path, path_item(path)
 
 
-def _path(path: Path) -> Obj:
+def path_item(path: Path) -> Obj:
     item: Obj = {operation.method: _operation(operation) for operation in path.operations}
     item["parameters"] = [_parameter(parameter) for parameter in path.parameters]
     return item
@@ -86,12 +92,12 @@ def _path(path: Path) -> Obj:
 
 def _operation(operation: Operation) -> Obj:
     group, found, kind = operation.gvk
-    schema = {"$ref": _DEFINITIONS + operation.response} if operation.response else {"type": "string"}
+    schema = {"$ref": DEFINITIONS + operation.response} if operation.response else {"type": "string"}
     responses: Obj = {code: {"description": word, "schema": schema} for code, word in operation.codes}
     responses["401"] = {"description": "Unauthorized"}
     parameters = [_parameter(parameter) for parameter in operation.parameters]
     if operation.body:
-        body: Obj = {"name": "body", "in": "body", "schema": {"$ref": _DEFINITIONS + operation.body}}
+        body: Obj = {"name": "body", "in": "body", "schema": {"$ref": DEFINITIONS + operation.body}}
         if operation.method != "delete":
             body["required"] = True
         parameters.insert(0, body)
@@ -143,7 +149,7 @@ def _node(node: Obj) -> Obj:
     for key, value in node.items():
         match key:
             case "$ref":
-                written["$ref"] = _DEFINITIONS + value
+                written["$ref"] = DEFINITIONS + value
             case "properties":
                 written["properties"] = {field: _node(found) for field, found in value.items()}
             case "items" | "additionalProperties" if isinstance(value, dict):
