@@ -104,9 +104,13 @@ class Cgroups:
     def _set_up(self, milli_cpu: int, memory: int) -> None:
         if self._hierarchy is None:
             return
-        group = placing.class_group(self._root, GUARANTEED)
+        group, top = placing.class_group(self._root, GUARANTEED), self._root.strip("/")
         self._hierarchy.create(group)
         self._hierarchy.limit(group, Limits(shares(milli_cpu), memory=memory))
+        if top:
+            # Between the machine's other processes and the pods: with the usual weight all pods together would get
+            # what one of these gets.
+            self._hierarchy.limit(top, Limits(shares(milli_cpu)))
 
     def _create(self, hierarchy: Hierarchy, group: str, limits: Limits) -> None:
         hierarchy.create(group)
