@@ -16,6 +16,7 @@ import pytest
 from tests.conftest import Kubectl, System, eventually
 
 PROGRAMS = Path(__file__).parent / "programs"
+CLIENTS = ("kubernetes_client.py", "lightkube_client.py", "kr8s_client.py")
 WHO = ("acme", "globex", "")
 """Two tenants, and the operator in `system`."""
 
@@ -37,7 +38,7 @@ def prepared(kubectl: Kubectl, namespace: str) -> None:
     eventually(lambda: kubectl.run("get", "sa", "default", "-n", namespace).returncode == 0)
 
 
-@pytest.mark.parametrize("program", ["kubernetes_client.py", "lightkube_client.py", "kr8s_client.py"])
+@pytest.mark.parametrize("program", CLIENTS)
 def test_a_client(installation: System, program: str) -> None:
     namespace = program.partition("_")[0]
 
@@ -52,6 +53,19 @@ def test_a_client(installation: System, program: str) -> None:
     with ThreadPoolExecutor(len(WHO)) as pool:
         for done in [pool.submit(play, who) for who in WHO]:
             done.result()
+
+
+def test_clients_reach_into_a_pod(shared_node: System) -> None:
+    """Logs, and commands in it, by each client's own way: over HTTP and WebSocket."""
+    shared_node.arktos("tenant", "create", "reaching")
+    kubectl = shared_node.tenant("reaching")
+    script = "echo hello; while true; do sleep 1; done"
+    kubectl("run", "one", "--image=busybox", "--", "sh", "-c", script)
+    kubectl("wait", "--for=condition=Ready", "pod/one", "--timeout=120s", timeout=150)
+    eventually(lambda: "hello" in kubectl("logs", "one"))
+    for program in CLIENTS:
+        run(program, kubectl, "default", "one")
+    shared_node.arktos("tenant", "delete", "reaching", "--wait")
 
 
 def definition(group: str) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def workloads(core: client.CoreV1Api, namespace: str) -> None:
     )
     assert core.create_namespaced_pod(namespace, pod).status.phase == "Pending"
     assert core.delete_namespaced_pod("one", namespace).metadata.name == "one"
-    assert apps.delete_namespaced_deployment("web", namespace).status == "Success"
+    assert apps.delete_namespaced_deployment("web", namespace)["status"] == "Success"
     account = core.read_namespaced_service_account("default", namespace)
     wanted = client.AuthenticationV1TokenRequest(spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=600))
     token = core.create_namespaced_service_account_token(account.metadata.name, namespace, wanted)
@@ -128,7 +128,7 @@ def dynamically(api: client.ApiClient, namespace: str) -> None:
     body["data"] = {"a": "2"}
     refused(409, "conflict", lambda: maps.server_side_apply(body=body, namespace=namespace, field_manager="two"))
     done = maps.server_side_apply(body=body, namespace=namespace, field_manager="two", force_conflicts=True)
-    assert done.data.a == "2" and {m.manager for m in done.metadata.managedFields} == {"one", "two"}
+    assert done.data.a == "2" and {m.manager for m in done.metadata.managedFields} == {"two"}
     maps.delete(name="applied", namespace=namespace)
     kinds = {resource.kind for group in cluster.resources.search() for resource in [group] if hasattr(resource, "kind")}
     assert {"Pod", "Deployment", "Lease", "FlowSchema", "ResourceClaim"} <= kinds
