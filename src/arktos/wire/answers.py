@@ -15,6 +15,8 @@ from arktos.wire.http import Response
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
+_NOSNIFF = ("X-Content-Type-Options", "nosniff")
+_ALONE = (_NOSNIFF,)
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 _second = 0
 _starts: dict[tuple[int, str], bytes] = {}
@@ -50,7 +52,7 @@ def _clean(text: str) -> str:
 
 def of_error(error: ApiError) -> Response:
     """The Status of an error. What the API says of it beyond that is in the Status' details."""
-    headers = [("Retry-After", str(error.retry_after))] if error.retry_after else []
+    headers = [_NOSNIFF, ("Retry-After", str(error.retry_after))] if error.retry_after else _ALONE
     return Response(error.code, json.encode(error.status()), headers=headers)
 
 

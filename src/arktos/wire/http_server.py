@@ -39,6 +39,7 @@ class Server:
         self.idle_ticks = limits.ticks(limits.idle_timeout)
         self.closing = False
         self._connections: set[ServerConnection] = set()
+        self._peers: dict[str, int] = {}
         self._upgraded: set[asyncio.Transport] = set()
         self._listener: asyncio.Server | None = None
         self._threads: ThreadPoolExecutor | None = None
@@ -108,10 +109,20 @@ class Server:
         """Notes a new connection; False when it is one too many."""
         self._connections.add(connection)
         self._empty.clear()
+        address, most = connection.address, self.limits.per_peer
+        held = self._peers[address] = self._peers.get(address, 0) + 1
+        if most and held > most:
+            return False
         return len(self._connections) <= self.limits.connections and not self.closing
 
     def closed(self, connection: ServerConnection) -> None:
-        self._connections.discard(connection)
+        if connection in self._connections:
+            self._connections.remove(connection)
+            left = self._peers.get(connection.address, 0) - 1
+            if left > 0:
+                self._peers[connection.address] = left
+            else:
+                self._peers.pop(connection.address, None)
         if not self._connections:
             self._empty.set()
 

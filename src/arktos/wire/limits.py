@@ -13,6 +13,12 @@ class Limits:
     """Bytes of a request's body; more is answered 413."""
     head: int = 1 << 20
     """Bytes of a request's line and headers; more is answered 431."""
+    headers: int = 1000
+    """Headers of a request; more is answered 431."""
+    target: int = 64 << 10
+    """Bytes of a request's target; more is answered 414."""
+    per_peer: int = 10_000
+    """Connections of one address at a time, so that no machine alone takes all; 0 for any number."""
     connections: int = 20_000
     """Connections at a time; further ones are answered 503."""
     pipelined: int = 64
@@ -23,6 +29,8 @@ class Limits:
     """For a request's head once its first byte is there, and for the first request of a connection."""
     body_timeout: float = 32.0
     """Between two pieces of a body."""
+    request_timeout: float = 120.0
+    """For a whole body: sending a little from time to time is not enough."""
     idle_timeout: float = 180.0
     """Between two requests."""
     write_timeout: float = 120.0

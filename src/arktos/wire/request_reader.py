@@ -34,6 +34,10 @@ class HeadersTooLarge(ApiError):
     code, reason = 431, "RequestHeaderFieldsTooLarge"
 
 
+class TargetTooLong(ApiError):
+    code, reason = 414, "RequestURITooLong"
+
+
 class ExpectationFailed(ApiError):
     code, reason = 417, "ExpectationFailed"
 
@@ -50,6 +54,7 @@ class RequestReader:
 
     __slots__ = (
         "_body",
+        "_count",
         "_expects",
         "_head_size",
         "_headers",
@@ -71,7 +76,7 @@ class RequestReader:
         self._headers: dict[str, str] = {}
         self._body: bytes | bytearray = b""
         self._expects = self._upgrade = False
-        self._head_size = self._pieces = self._wire_size = 0
+        self._head_size = self._pieces = self._wire_size = self._count = 0
         self._parser = httptools.HttpRequestParser(self)
 
     # What subclasses say.
@@ -136,7 +141,7 @@ class RequestReader:
         self._headers = {}
         self._body = b""
         self._expects = self._upgrade = False
-        self._head_size = self._pieces = self._wire_size = 0
+        self._head_size = self._pieces = self._wire_size = self._count = 0
 
     def on_url(self, url: bytes) -> None:
         self._target = self._target + url if self._target else url
@@ -144,6 +149,10 @@ class RequestReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._phase != HEAD:
             return  # a trailer: allowed, of no use, and never to be taken for a header
+        self._count += 1
+        if self._count > self._limits.headers:
+            self._refuse(HeadersTooLarge("the request has too many headers"))
+            return
         key = _names.get(name) or _name(name)
         text = value.decode("latin-1")
         headers = self._headers
@@ -156,8 +165,8 @@ class RequestReader:
     def on_headers_complete(self) -> None:
         self._phase = BODY
         headers = self._headers
-        if len(self._target) > self._limits.head:
-            self._refuse(HeadersTooLarge("the request's line is too large"))
+        if len(self._target) > self._limits.target:
+            self._refuse(TargetTooLong(f"the request's target is longer than {self._limits.target} bytes"))
         if "upgrade" in headers:
             self._upgrade = self._parser.should_upgrade()
         if "content-length" in headers:

@@ -25,6 +25,7 @@ log = logging.getLogger("arktos.wire")
 _JOINED = 64 * 1024
 """Bodies up to this many bytes are sent in one piece with their head; above, copying costs more than a second piece."""
 _SLICE = 1 << 15
+_VARIES = b"Vary: Accept-Encoding\r\n"
 _BODILESS = frozenset({204, 304})
 
 
@@ -153,7 +154,7 @@ class Answering(RequestReader):
             self._work = self._owner.compress(lambda: answers.gzipped(body))
             self._work.add_done_callback(lambda done: self._compressed(response, done))
             return
-        self._send(response, body, size, b"")
+        self._send(response, body, size, _VARIES if limit and size > limit else b"")
 
     def _compressible(self, response: Response) -> bool:
         request = self._request
@@ -168,7 +169,7 @@ class Answering(RequestReader):
         if self._gone or done.cancelled():
             return
         body = done.result()
-        self._send(response, body, len(body), b"Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n")
+        self._send(response, body, len(body), b"Content-Encoding: gzip\r\n" + _VARIES)
 
     def _send(self, response: Response, body: object, size: int, more: bytes) -> None:
         """Writes a complete answer and ends the exchange."""

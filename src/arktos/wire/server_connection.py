@@ -43,6 +43,7 @@ class ServerConnection(Answering, asyncio.Protocol):
 
     __slots__ = (
         "_address",
+        "_body_due",
         "_certificate",
         "_lingering",
         "_state",
@@ -56,6 +57,7 @@ class ServerConnection(Answering, asyncio.Protocol):
         super().__init__(owner)
         self._waiting: deque[_Waiting] | None = None
         self._turns = _TURN
+        self._body_due = 0
         self._lingering: asyncio.TimerHandle | None = None
         self._stuck = 0
         self._address: str | None = None
@@ -114,7 +116,7 @@ class ServerConnection(Answering, asyncio.Protocol):
         if rest is not None and not self._refused:
             self._after_upgrade(rest)
         elif self._phase == BODY:
-            self._expect_within(self._limits.body_timeout)
+            self._expect_more()
         elif self._phase == HEAD and self._pieces == 1:
             self._expect_within(self._limits.head_timeout)
 
@@ -162,6 +164,12 @@ class ServerConnection(Answering, asyncio.Protocol):
     def _expect_within(self, seconds: float) -> None:
         self.deadline = self._owner.tick + self._limits.ticks(seconds)
 
+    def _expect_more(self) -> None:
+        """Within the time of a piece of a body, and all of it within that of a request."""
+        if not self._body_due:
+            self._body_due = self._owner.tick + self._limits.ticks(self._limits.request_timeout)
+        self.deadline = min(self._owner.tick + self._limits.ticks(self._limits.body_timeout), self._body_due)
+
     def expire(self) -> None:
         """The deadline has passed: nothing came, or nothing was taken, for too long."""
         waiting = self.transport.get_write_buffer_size() if not self._gone else 0
@@ -178,6 +186,7 @@ class ServerConnection(Answering, asyncio.Protocol):
     # What the reader found
 
     def accept(self, request: Request, keep_alive: bool, old: bool, upgrade: bool) -> None:
+        self._body_due = 0
         if not self._paused:
             self.deadline = 0
         # What follows a request to upgrade is known only when the parser has returned.
