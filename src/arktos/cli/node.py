@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,7 +17,25 @@ from arktos.bootstrap.nodes import default_address, obstacle
 from arktos.cli.data_dir import data_dir_option, installed
 from arktos.cli.node_options import node_options, node_settings
 
+if TYPE_CHECKING:
+    from arktos.cli.cluster_access import Access
+
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+def reaching(command: _Command) -> _Command:
+    """Adds the options that say whose API server is meant; the command gets an `access`. The innermost decorator."""
+    path = click.Path(dir_okay=False, path_type=Path)
+
+    @functools.wraps(command)
+    def wrapped(data_dir: Path, kubeconfig: Path | None, **rest: Any) -> Any:
+        from arktos.cli.cluster_access import Access
+
+        return command(access=Access(kubeconfig or installed(data_dir).layout.admin_kubeconfig), **rest)
+
+    asked = click.option("--kubeconfig", type=path, default=None, help="The operator's, of an installation elsewhere.")
+    return data_dir_option(asked(wrapped))  # type: ignore[return-value]
 
 
 @click.group()
@@ -145,3 +165,82 @@ def _join(wanted: Settings, token: str, ca_hash: str) -> None:
         asyncio.run(joining.join(wanted.layout, wanted.node, token, ca))
     except joining.Refused as error:
         raise click.ClickException(str(error)) from error
+
+
+@node.command()
+@click.argument("name")
+@reaching
+def cordon(name: str, access: Access) -> None:
+    """Have the node NAME take no more pods."""
+    from arktos.cli import node_calls
+
+    access.run(lambda client, _: node_calls.cordon(client, name, True, click.echo))
+
+
+@node.command()
+@click.argument("name")
+@reaching
+def uncordon(name: str, access: Access) -> None:
+    """Have the node NAME take pods again."""
+    from arktos.cli import node_calls
+
+    access.run(lambda client, _: node_calls.cordon(client, name, False, click.echo))
+
+
+@node.command()
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also evict pods that no controller makes anew.")
+@click.option("--delete-emptydir-data", is_flag=True, help="Also evict pods with emptyDir volumes, whose data goes.")
+@click.option(
+    "--ignore-daemonsets/--no-ignore-daemonsets",
+    default=True,
+    show_default=True,
+    help="Leave pods of DaemonSets where they are; else they forbid the drain.",
+)
+@click.option("--grace-period", default=-1, show_default=True, help="Seconds for each pod; negative for its own.")
+@click.option("--timeout", default="0s", show_default=True, help="How long to wait: 30s, 5m; 0s for ever.")
+@click.option("--pod-selector", default="", help="Only pods with such labels.")
+@click.option("--disable-eviction", is_flag=True, help="Delete pods, whatever disruption budgets say.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@reaching
+def drain(
+    name: str,
+    force: bool,
+    delete_emptydir_data: bool,
+    ignore_daemonsets: bool,
+    grace_period: int,
+    timeout: str,
+    pod_selector: str,
+    disable_eviction: bool,
+    dry_run: bool,
+    access: Access,
+) -> None:
+    """Empty the node NAME for maintenance: cordon it, and evict the pods of all tenants.
+
+    `kubectl drain` with the operator's kubeconfig sees the pods of tenant `system` alone; this command sees those of
+    all. Disruption budgets are honoured: an eviction that one forbids is asked for again until it is allowed.
+    """
+    from arktos.cli import node_calls
+    from arktos.cli.node_pods import Rules
+    from arktos.wire.protobuf_values import parse_duration
+
+    try:
+        seconds = max(0, parse_duration(timeout)) / 1e9
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--timeout") from error
+    how = node_calls.Drain(
+        Rules(force, delete_emptydir_data, ignore_daemonsets),
+        pod_selector,
+        grace_period,
+        seconds,
+        not disable_eviction,
+        dry_run,
+    )
+    try:
+        access.run(lambda client, _: node_calls.drain(client, name, how, click.echo, _warn))
+    except node_calls.NotDrained as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _warn(text: str) -> None:
+    click.echo(text, err=True)
