@@ -16,6 +16,7 @@ import copy
 from collections.abc import Callable, Mapping
 
 from arktos.model import strategy_pods, strategy_services
+from arktos.model.admission import checking as admission_checking
 from arktos.model.custom import names as custom_names
 from arktos.model.custom import strategy as custom_strategy
 from arktos.model.kinds import Kind, Obj
@@ -308,6 +309,7 @@ _CREATE: Mapping[Key, Hook] = {
     ("", "Pod"): strategy_pods.prepare_create,
     ("", "Service"): strategy_services.prepare_create,
     ("", "Tenant"): _with_finalizer,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): admission_checking.new_policy,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_strategy.new_definition,
     ("batch", "Job"): _new_job,
 }
@@ -320,5 +322,6 @@ _UPDATE: Mapping[Key, Transition] = {
     ("", "Namespace"): _keep_finalizers,
     ("", "Service"): strategy_services.prepare_update,
     ("", "Tenant"): _keep_finalizers,
+    ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): admission_checking.changed_policy,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_strategy.changed_definition,
 }

@@ -133,6 +133,8 @@ class Configurations:
         self._store = store
         self._built: dict[str, Configured] = {}
         self._shared: Configured | None = None
+        self.heard = 0
+        """The revision of the newest change that counts."""
         for resource in _RESOURCES:
             for record in store.list(Query(resource, None)).records:
                 self._built[record.key.tenant] = _STALE
@@ -158,6 +160,7 @@ class Configurations:
         return found
 
     def _changed(self, events: Sequence[WatchEvent], revision: int) -> None:
+        self.heard = max(self.heard, revision)
         tenants = {event.record.key.tenant for event in events}
         for tenant in tenants:
             self._built[tenant] = _STALE

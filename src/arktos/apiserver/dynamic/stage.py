@@ -62,6 +62,11 @@ class DynamicAdmission:
         self._runner.close()
         await self._client.aclose()
 
+    @property
+    def heard(self) -> int:
+        """The revision of the newest configuration that counts."""
+        return self._configurations.heard
+
     def is_configured(self, tenant: str) -> bool:
         """Whether anybody is to be asked about requests to a tenant."""
         return self._configurations.of(tenant) is not None

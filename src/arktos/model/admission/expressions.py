@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 from arktos.model import cel
 from arktos.model.cel.library_authorizer import AUTHORIZER, RESOURCE
@@ -75,7 +76,6 @@ def objects(name: str) -> Type | None:
     return cel.DYN if name == "JSONPatch" or name == "Object" or name.startswith("Object.") else None
 
 
-@lru_cache(maxsize=4096)
 def compiled(
     expression: str,
     names: frozenset[str],
@@ -83,4 +83,30 @@ def compiled(
     result: Type | tuple[Type, ...] = cel.DYN,
 ) -> cel.Program:
     """The program, kept: who validates a policy has paid for who evaluates it. CelError."""
-    return cel.compile(expression, variables(names, composed), result, objects)
+    found = _attempted(expression, names, composed, result)
+    if isinstance(found, cel.CelError):
+        raise found
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _attempted(
+    expression: str, names: frozenset[str], composed: tuple[str, ...], result: Type | tuple[Type, ...]
+) -> cel.Program | cel.CelError:
+    try:
+        return cel.compile(expression, variables(names, composed), result, objects)
+    except cel.CelError as error:
+        return error
+
+
+LONGEST = 50_000
+"""Characters that all expressions of a policy or configuration may have together."""
+
+
+def length(value: Any) -> int:
+    """Characters of all expressions within a part of an object."""
+    if isinstance(value, list):
+        return sum(map(length, value))
+    if not isinstance(value, dict):
+        return 0
+    return sum(len(v) if k.lower().endswith("expression") and type(v) is str else length(v) for k, v in value.items())

@@ -25,6 +25,7 @@ from arktos.model.cel.types import (
     list_of,
     map_of,
 )
+from arktos.model.schema import Schema
 
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 _TO_ESCAPE = re.compile(r"__|\.|-|/")
@@ -85,3 +86,34 @@ def _object(schema: Mapping[str, Any], name: str, whole: bool) -> Type:
 
 
 _METADATA = ObjectType("object.metadata", lambda: {"name": ("name", STRING), "generateName": ("generateName", STRING)})
+
+_KINDS = {"boolean": BOOL, "integer": INT, "number": DOUBLE, "quantity": STRING}
+
+
+def of_schema(schema: Schema) -> Type:
+    """The type of a value of a built-in kind's schema."""
+    known = _known.get(id(schema))
+    if known is None:
+        known = _known[id(schema)] = _of_schema(schema)
+    return known
+
+
+_known: dict[int, Type] = {}
+"""By node: nodes of built-in types live as long as the process, and may contain themselves."""
+
+
+def _of_schema(schema: Schema) -> Type:
+    if schema.type == "object":
+        return ObjectType(schema.name or "object", lambda: _fields(schema))
+    if schema.type == "map":
+        return map_of(STRING, of_schema(schema.items) if schema.items is not None else DYN)
+    if schema.type == "array":
+        return list_of(of_schema(schema.items) if schema.items is not None else DYN)
+    if schema.type == "string":
+        return _FORMATS.get(schema.format, STRING)
+    return _KINDS.get(schema.type, DYN)
+
+
+def _fields(schema: Schema) -> dict[str, tuple[str, Type]]:
+    named = ((escaped(key), key, below) for key, below in schema.properties.items())
+    return {written: (key, of_schema(below)) for written, key, below in named if written is not None}

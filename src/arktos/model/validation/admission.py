@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 from urllib.parse import urlsplit
 
 from arktos.model import cel
-from arktos.model.admission.expressions import MATCH_VARIABLES, compiled
+from arktos.model.admission.expressions import LONGEST, MATCH_VARIABLES, compiled, length
 from arktos.model.kinds import Obj
+from arktos.model.status import FieldError
 from arktos.model.validation.causes import Errors, check_messages, duplicate, invalid, not_supported, required
 from arktos.model.validation.formats import dns_1035_label, dns_label, dns_subdomain, qualified_name
 from arktos.model.validation.labels import check_selector
@@ -25,6 +27,8 @@ _MOST_CONDITIONS = 64
 
 def check_webhooks(errs: Errors, obj: Obj) -> None:
     names: set[str] = set()
+    if is_too_long(errs, "webhooks", obj.get("webhooks")):
+        return
     for index, hook in enumerate(obj.get("webhooks") or ()):
         path = f"webhooks[{index}]"
         name = hook.get("name") or ""
@@ -60,6 +64,16 @@ def _check_hook(errs: Errors, path: str, hook: Obj, mutating: bool) -> None:
     check_selectors(errs, path, hook)
     check_client(errs, f"{path}.clientConfig", hook.get("clientConfig") or {})
     check_conditions(errs, f"{path}.matchConditions", hook.get("matchConditions") or [])
+
+
+def is_too_long(errs: Errors, path: str, part: Any) -> bool:
+    """Whether the expressions are too long to be looked at."""
+    total = length(part)
+    if total > LONGEST:
+        errs.append(
+            FieldError(path, "FieldValueTooLong", f"Too long: expressions may have {LONGEST} characters in all")
+        )
+    return total > LONGEST
 
 
 def _check_versions(errs: Errors, path: str, versions: list[str]) -> None:
@@ -121,7 +135,7 @@ def check_client(errs: Errors, path: str, config: Obj) -> None:
     elif url is not None:
         _check_url(errs, f"{path}.url", url)
     else:
-        _check_service(errs, f"{path}.service", service)
+        _check_service(errs, f"{path}.service", service or {})
 
 
 def _check_url(errs: Errors, path: str, url: str) -> None:

@@ -14,6 +14,7 @@ from arktos.model.validation.admission import (
     check_expression,
     check_matching,
     check_param_kind,
+    is_too_long,
     one_of,
 )
 from arktos.model.validation.causes import (
@@ -79,6 +80,8 @@ def _check_variables(errs: Errors, variables: list[Obj], names: frozenset[str]) 
 
 def _check_policy(errs: Errors, obj: Obj) -> None:
     spec = obj.get("spec") or {}
+    if is_too_long(errs, "spec", spec):
+        return
     names, composed = _check_common(errs, spec, mutating=False)
     validations, annotations = spec.get("validations") or [], spec.get("auditAnnotations") or []
     if not validations and not annotations:
@@ -130,6 +133,8 @@ def _check_validation(
 
 def _check_mutating(errs: Errors, obj: Obj) -> None:
     spec = obj.get("spec") or {}
+    if is_too_long(errs, "spec", spec):
+        return
     names, composed = _check_common(errs, spec, mutating=True)
     mutations = spec.get("mutations") or []
     if not mutations:
@@ -161,7 +166,8 @@ def _check_mutation(errs: Errors, path: str, mutation: Obj, names: frozenset[str
             errs.append(required(f"{path}.{name}", f"must be specified when patchType is {kind}"))
         elif other == kind:
             wanted = cel.list_of(cel.DYN) if kind == "JSONPatch" else cel.DYN
-            check_expression(errs, f"{path}.{name}.expression", part.get("expression") or "", names, wanted, composed)
+            expression = (part or {}).get("expression") or ""
+            check_expression(errs, f"{path}.{name}.expression", expression, names, wanted, composed)
 
 
 def _check_binding(errs: Errors, obj: Obj) -> None:

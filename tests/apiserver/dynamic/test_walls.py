@@ -1,0 +1,129 @@
+"""Where a tenant's webhook may not be: what it must not reach, it does not reach."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from typing import Any
+
+import pytest
+
+from arktos.apiserver.webhooks import WebhookClient, WebhookFailed, WebhookOptions
+from arktos.apiserver.webhooks.client import networks
+
+SERVICES = (ipaddress.ip_network("10.96.0.0/12"),)
+
+
+@pytest.fixture
+async def client(api: Any) -> Any:
+    made = WebhookClient(api.writer.reader, WebhookOptions(), SERVICES)
+    yield made
+    await made.aclose()
+
+
+async def _node(api: Any) -> None:
+    node = {
+        "metadata": {"name": "n"},
+        "spec": {"podCIDR": "10.244.3.0/24"},
+        "status": {"addresses": [{"type": "InternalIP", "address": "192.0.2.7"}]},
+    }
+    (await api.post("/api/v1/nodes", node)).ok(201)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.8.8.8",
+        "localhost",
+        "0.0.0.0",
+        "[::1]",
+        "[::]",
+        "169.254.169.254",
+        "[fe80::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:169.254.169.254]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "224.0.0.1",
+        "255.255.255.255",
+        "10.96.0.1",
+        "10.244.3.9",
+        "192.0.2.7",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+    ],
+)
+async def test_addresses_that_are_refused(api: Any, client: Any, host: str) -> None:
+    await _node(api)
+    with pytest.raises(WebhookFailed, match="address not allowed|no such host"):
+        await client.call("acme", {"url": f"https://{host}:1/"}, b"{}", seconds=5)
+
+
+async def test_a_name_is_resolved_once_and_its_address_connected_to(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that says one thing when asked and another when connected to gains nothing."""
+    answers = iter(["203.0.113.1", "127.0.0.1"])
+    asked: list[str] = []
+    connected: list[str] = []
+
+    async def resolve(host: str, port: int, **_: Any) -> Any:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
+
+    async def connect(_: Any, host: str, port: int, **__: Any) -> Any:
+        connected.append(host)
+        raise OSError("not here")
+
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(loop, "getaddrinfo", resolve, raising=False)
+    monkeypatch.setattr(loop, "create_connection", connect, raising=False)
+    with pytest.raises(WebhookFailed, match="not here"):
+        await client.call("acme", {"url": "https://rebinds.example.com/"}, b"{}", seconds=5)
+    assert asked == ["rebinds.example.com"] and set(connected) == {"203.0.113.1"}
+    with pytest.raises(WebhookFailed, match="address not allowed"):
+        await client.call("acme", {"url": "https://rebinds.example.com/"}, b"{}", seconds=5)
+
+
+@pytest.mark.parametrize(
+    "config", [{"url": "http://a"}, {"url": "https://"}, {"url": "https://[x"}, {}, {"url": "https://a:x"}]
+)
+async def test_what_is_no_place(client: Any, config: Any) -> None:
+    with pytest.raises(WebhookFailed, match="not valid"):
+        await client.call("acme", config, b"{}", seconds=5)
+
+
+async def test_a_bundle_that_is_none(api: Any) -> None:
+    client = WebhookClient(api.writer.reader, WebhookOptions(allow=networks("127.0.0.0/8, ::1")), ())
+    with pytest.raises(WebhookFailed, match="unable to load root certificates"):
+        await client.call("acme", {"url": "https://127.0.0.1:1/", "caBundle": "eHg="}, b"{}", seconds=5)
+    await client.aclose()
+
+
+async def test_a_tenant_has_so_many_calls_and_others_have_theirs(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = WebhookClient(api.writer.reader, WebhookOptions(allow=networks("127.0.0.1")), ())
+    gate, under_way = asyncio.Event(), []
+
+    async def ask(tenant: str, *_: Any) -> Any:
+        under_way.append(tenant)
+        await gate.wait()
+        return 200, b"{}"
+
+    monkeypatch.setattr(client, "_ask", ask)
+    config = {"url": "https://127.0.0.1:1/"}
+    calls = [asyncio.create_task(client.call("acme", config, b"{}", seconds=5)) for _ in range(300)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert under_way.count("acme") == 16
+    other = asyncio.create_task(client.call("globex", config, b"{}", seconds=5))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert under_way.count("globex") == 1
+    gate.set()
+    done = await asyncio.gather(*calls, other, return_exceptions=True)
+    refused = [each for each in done if isinstance(each, WebhookFailed)]
+    assert len(refused) == 300 - 256 and "too many calls" in str(refused[0])
+    await client.aclose()
