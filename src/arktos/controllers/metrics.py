@@ -6,7 +6,7 @@ prometheus_client is imported by the first scrape: a process nobody scrapes does
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,11 +64,13 @@ class QueueNumbers:
 
 
 class Metrics:
-    """All numbers of the process. `leading` is 1 by controller while we are the active one."""
+    """All numbers of the process. `leading` is 1 by controller while we own anything of its ring, `rings` answers by
+    controller which part of the ring is ours (0 to 1), and its load."""
 
     def __init__(self) -> None:
         self.queues: dict[str, QueueNumbers] = {}
         self.leading: dict[str, int] = {}
+        self.rings: dict[str, Callable[[], tuple[float, float]]] = {}
 
     def queue(self, name: str) -> QueueNumbers:
         return self.queues.setdefault(name, QueueNumbers())
@@ -112,3 +114,9 @@ class Metrics:
         for name, value in self.leading.items():
             leading.add_metric([name], value)
         yield leading
+        share = GaugeMetricFamily("arktos_ring_share", "Part of the ring that this process owns.", labels=["name"])
+        load = GaugeMetricFamily("arktos_ring_load", "Objects in it, and recent work on them.", labels=["name"])
+        for name, look in self.rings.items():
+            for family, number in zip((share, load), look(), strict=True):
+                family.add_metric([name], number)
+        yield from (share, load)

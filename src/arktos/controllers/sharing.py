@@ -16,7 +16,7 @@ from arktos.client.fencing import under
 from arktos.client.informer import Informer
 from arktos.client.ranged import RangedInformer
 from arktos.controllers.context import Context, Sharing, Unit
-from arktos.model.hashkey import hash_key
+from arktos.model.hashkey import LARGEST, hash_key
 from arktos.model.hashranges import Range, Tenure, without
 from arktos.ring.events import Timing
 from arktos.ring.load import Load
@@ -224,6 +224,12 @@ class Posts:
         post = Post(unit, spawn, led)
         member = Member(self._client, type_of(name, unit), post, self._timing, holder=self._holder, shared=shared)
         self._members.append(member)
+
+        def ring() -> tuple[float, float]:
+            place = member.range
+            return (0.0, 0.0) if place is None else ((place.end - place.start + 1) / (LARGEST + 1), post.load.total())
+
+        self._context.metrics.rings[name] = ring
         return member
 
     async def leave(self) -> None:
