@@ -22,6 +22,7 @@ POD, NODE = registry.by_resource("pods"), registry.by_resource("nodes")
 DAEMONSET, STATEFULSET = registry.by_resource("daemonsets.apps"), registry.by_resource("statefulsets.apps")
 JOB, CRONJOB = registry.by_resource("jobs.batch"), registry.by_resource("cronjobs.batch")
 REPLICATION = registry.by_resource("replicationcontrollers")
+AUTOSCALER = registry.by_resource("horizontalpodautoscalers.autoscaling")
 BUDGET = registry.by_resource("poddisruptionbudgets.policy")
 CLAIM = registry.by_resource("persistentvolumeclaims")
 
@@ -291,3 +292,31 @@ async def test_a_budget_allows_what_its_workload_can_spare(admin: Client, until:
         with pytest.raises(TooManyRequests, match="disruption budget"):
             await evict("web-1")
         await until(lambda: allows(1))
+
+
+async def test_an_autoscaler_keeps_its_bounds_and_says_what_it_misses(admin: Client, until: Until) -> None:
+    await admin.create(STATEFULSET, owner(STATEFULSET, "busy", replicas=5, podManagementPolicy="Parallel"))
+    target = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "busy"}
+    utilization = {"type": "Utilization", "averageUtilization": 50}
+    spec = {
+        "scaleTargetRef": target,
+        "minReplicas": 1,
+        "maxReplicas": 2,
+        "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": utilization}}],
+    }
+    meta = {"name": "busy", "namespace": "default"}
+    kind = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler"}
+    await admin.create(AUTOSCALER, {**kind, "metadata": meta, "spec": spec})
+
+    async def scaled() -> bool:
+        return bool((await admin.get(STATEFULSET, "busy", namespace="default"))["spec"]["replicas"] == 2)
+
+    await until(scaled)
+    await admin.patch(AUTOSCALER, "busy", {"spec": {"maxReplicas": 3}}, namespace="default")
+
+    async def reasons() -> bool:
+        status = (await admin.get(AUTOSCALER, "busy", namespace="default")).get("status", {})
+        found = {each["type"]: each["reason"] for each in status.get("conditions", ())}
+        return found.get("ScalingActive") == "FailedGetResourceMetric" and status["currentReplicas"] == 2
+
+    await until(reasons)

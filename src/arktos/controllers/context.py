@@ -29,6 +29,7 @@ FULL = frozenset(
         "deployments.apps",
         "endpoints",
         "endpointslices.discovery.k8s.io",
+        "horizontalpodautoscalers.autoscaling",
         "jobs.batch",
         "namespaces",
         "nodes",

@@ -36,7 +36,7 @@ def by_selector(owner: Obj) -> Matches:
 
 def by_labels(owner: Obj) -> Matches:
     """By a plain map of labels."""
-    return selectors.from_label_selector({"matchLabels": owner["spec"].get("selector") or {}}).matches_labels
+    return selectors.from_labels(owner["spec"].get("selector")).matches_labels
 
 
 class PodControl:
