@@ -58,7 +58,7 @@ async def _node(api: Any) -> None:
 )
 async def test_addresses_that_are_refused(api: Any, client: Any, host: str) -> None:
     await _node(api)
-    with pytest.raises(WebhookFailed, match="address not allowed|no such host"):
+    with pytest.raises(WebhookFailed, match=r"address not allowed|no such host"):
         await client.call("acme", {"url": f"https://{host}:1/"}, b"{}", seconds=5)
 
 

@@ -145,7 +145,7 @@ async def test_a_webhook_that_hangs_or_is_away(asking: Any, webhook: Any) -> Non
     await asking.hook(webhook, name="away.example.com", clientConfig=away)
     (await api.delete(f"/apis/{GROUP}/v1/validatingwebhookconfigurations/check.example.com")).ok()
     async with asyncio.timeout(10):
-        while "away.example.com" not in (await api.post(MAPS, api.config_map("a"))).message:
+        while "away.example.com" not in (await api.post(MAPS, api.config_map("a"))).message:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     refused = (await api.post(MAPS, api.config_map("a"))).refused(500, "cannot connect")
     assert 'failed calling webhook "away.example.com": failed to call webhook: Post "https://' in refused["message"]
@@ -190,7 +190,7 @@ async def test_acme_is_never_asked_about_globex(asking: Any, webhook: Any) -> No
     assert len(webhook.asked) == 3
 
 
-async def test_a_service_is_one_of_the_tenant(asking: Any, webhook: Any) -> None:
+async def test_a_service_is_one_of_the_tenant(asking: Any, webhook: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api = asking.api
     await api.tenant("acme", "globex")
     service = {"name": "hook", "namespace": "default", "path": "/x", "port": 443}
@@ -205,12 +205,23 @@ async def test_a_service_is_one_of_the_tenant(asking: Any, webhook: Any) -> None
         "metadata": {"name": "hook-1", "labels": {"kubernetes.io/service-name": "hook"}},
         "addressType": "IPv4",
         "ports": [{"port": webhook.server.port, "name": "https"}],
-        "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": False}}],
+        "endpoints": [{"addresses": ["198.51.100.7"], "conditions": {"ready": False}}],
     }
+    (await api.post(slices, slice_)).ok(201)
     (await api.post(f"/tenants/acme{MAPS}", api.config_map("a"))).refused(500, "no endpoints available for service")
-    # An address of its own is refused for an endpoint as for a URL, but where the operator allows it, as here.
-    made = await api.post(slices, slice_)
-    if made.code == 201:
-        allowed = [{"addresses": ["127.0.0.1"], "conditions": {"ready": True}}]
-        assert (await api.patch(f"{slices}/hook-1", {"endpoints": allowed})).code in (200, 422)
+    loop = asyncio.get_running_loop()
+    connect = loop.create_connection
+    reached: list[str] = []
+
+    async def redirected(factory: Any, host: str, port: int, **more: Any) -> Any:
+        reached.append(host)
+        return await connect(factory, "127.0.0.1", port, **more)
+
+    monkeypatch.setattr(loop, "create_connection", redirected, raising=False)
+    (await api.patch(f"{slices}/hook-1", {"endpoints": [{"addresses": ["198.51.100.7"]}]})).ok()
+    (await api.post(f"/tenants/acme{MAPS}", api.config_map("a"))).ok(201)
+    assert reached == ["198.51.100.7"] and webhook.paths == ["/x?timeout=10s"]
     (await api.post(f"/tenants/globex{MAPS}", api.config_map("a"))).refused(500, 'service "hook" not found')
+    strange = [{"addresses": ["198.51.100.7"], "targetRef": {"kind": "Pod", "name": "nobody"}}]
+    (await api.patch(f"{slices}/hook-1", {"endpoints": strange})).ok()
+    (await api.post(f"/tenants/acme{MAPS}", api.config_map("b"))).refused(500, "address not allowed")
