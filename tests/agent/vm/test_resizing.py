@@ -61,7 +61,7 @@ def has(node: Any, name: str) -> tuple[int, int]:
     async def ask() -> Any:
         channel = connect(str(node.home / "vm.sock"))
         try:
-            return await call(channel, vm.LIST, vm_pb2.ListRequest())
+            return await call(channel, vm.LIST, vm_pb2.ListRequest(), within=30)
         finally:
             await channel.close()
 

@@ -339,6 +339,45 @@ def test_requests_of_machines_are_counted(acme: Guests) -> None:
         acme.kubectl("delete", "pod", "huge", "--wait=false")
 
 
+def test_its_process_is_its_pods(acme: Guests) -> None:
+    """Counted and bounded with it, by no user that anything else runs as."""
+    pid = acme.qemu("web")
+    groups = Path(f"/proc/{pid}/cgroup").read_text()
+    assert f"/pod{acme.pod('web')['metadata']['uid']}/{acme.status('web')['virtualMachineId']}" in groups, groups
+    name = "memory.limit_in_bytes" if Path("/sys/fs/cgroup/memory").exists() else "memory.max"
+    (limit,) = Path("/sys/fs/cgroup").glob(f"**/{acme.status('web')['virtualMachineId']}/{name}")
+    assert int(limit.read_text()) == (128 + 128) << 20
+
+
+# What is wrong with a machine's description is said
+
+WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
+    "cut": ({"image": "https://images.example.com/broken/cut.qcow2"}, "Failed", "the image is cut short or corrupt"),
+    "no-yaml": ({"userData": base64.b64encode(b"#cloud-config\na: [").decode()}, "InvalidUserData", "is not YAML"),
+    "no-volume": ({"bootVolume": "disk"}, "InvalidBootVolume", '"disk" is in neither volumeDevices nor volumeMounts'),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_machine_that_cannot_be_made(acme: Guests, name: str) -> None:
+    machine, reason, message = WRONG[name]
+    acme.make(name, **machine)
+    try:
+        acme.until(lambda: message in acme.events(name).get(reason, ""), 60, f"{reason}: {message}")
+        status = acme.until(lambda: acme.pod(name)["status"].get("reason") and acme.pod(name)["status"], 20, "a reason")
+        assert status["phase"] == "Pending" and (
+            message in status["message"] or "back-off" in status["message"].lower()
+        )
+    finally:
+        acme.kubectl("delete", "pod", name, "--grace-period=1", "--timeout=60s", timeout=90)
+
+
+@pytest.mark.parametrize(("data", "said"), [("%%%", "userData"), (base64.b64encode(bytes(70000)).decode(), "Too long")])
+def test_user_data_that_no_machine_can_have(acme: Guests, data: str, said: str) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "never"}, "spec": acme.template(userData=data)}
+    assert said in acme.kubectl.fails("create", "-f", "-", input=json.dumps(pod))
+
+
 # Actions
 
 
@@ -389,7 +428,6 @@ def names_in(table: str) -> list[str]:
     return [line.split()[0] for line in table.splitlines()]
 
 
-@pytest.mark.heavy
 def test_the_plugins_commands(acme: Guests) -> None:
     assert acme.vm("pause", "web") == "pod/web paused\n"
     acme.until(lambda: acme.column("web") == "Paused", 20, "Paused")
@@ -451,7 +489,6 @@ def reserved(guests: Guests) -> str:
     return found[1]
 
 
-@pytest.mark.heavy
 def test_a_guest_that_powers_itself_off(globex: Guests) -> None:
     globex.until_said("web", "boot=2")
     globex.ssh("web", "(sleep 0.5; poweroff) >/dev/null 2>&1 &")
