@@ -16,7 +16,7 @@ import pytest
 
 from arktos.bootstrap.components import Component, Settings
 from arktos.bootstrap.process import Process, record, recorded, running, spawn
-from arktos.wire.processes import born
+from arktos.processes import born
 
 SUPERVISE = """
 import asyncio, json, sys

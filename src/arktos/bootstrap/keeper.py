@@ -14,7 +14,7 @@ import time
 
 
 def born(pid: int) -> int:
-    """A process's start time in ticks; 0 if it is gone. (`arktos.wire.processes` says the same with more
+    """A process's start time in ticks; 0 if it is gone. (`arktos.processes` says the same with more
     imports.)"""
     try:
         with open(f"/proc/{pid}/stat") as file:
@@ -25,7 +25,7 @@ def born(pid: int) -> int:
 
 
 def boot() -> str:
-    """As `arktos.wire.processes` has it."""
+    """As `arktos.processes` has it."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         return file.read().strip().replace("-", "")
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from arktos.wire.processes import boot, born
+from arktos.processes import boot, born
 
 
 @dataclass(frozen=True, slots=True)

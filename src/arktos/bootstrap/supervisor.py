@@ -16,8 +16,8 @@ from collections.abc import Sequence
 
 from arktos.bootstrap.components import Component, Settings, components, keeper, supervisor
 from arktos.bootstrap.process import Process, reap, record, recorded, running, spawn
+from arktos.processes import born
 from arktos.wire import logs
-from arktos.wire.processes import born
 
 log = logs.get_logger(__name__)
 

@@ -3,7 +3,7 @@
 A lease is judged by when we last saw it change, on our own monotonic clock, never by the times written in it (as
 client-go does): clocks may differ, their rates may not, by more than the slack between `renew` and `duration`.
 `Election` is the judgement, without I/O; `Leadership` does what it says. A holder whose identity is the name of a
-process of this machine (`arktos.wire.processes`) that has ended is not waited for.
+process of this machine (`arktos.processes`) that has ended is not waited for.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from arktos.client.errors import ConnectionFailed
 from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import AlreadyExists, ApiError, Conflict, NotFound
+from arktos.processes import has_ended
 from arktos.wire import logs
-from arktos.wire.processes import has_ended
 
 LEASE = registry.by_resource("leases.coordination.k8s.io")
 _RELEASE_SECONDS = 2.0

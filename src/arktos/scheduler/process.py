@@ -12,10 +12,10 @@ from arktos.client.ratelimit import Backoff
 from arktos.client.serving import HealthServer
 from arktos.model import registry
 from arktos.model.status import ApiError
+from arktos.processes import own_name
 from arktos.scheduler.metrics import Metrics
 from arktos.scheduler.service import Service
 from arktos.wire import logs
-from arktos.wire.processes import own_name
 
 NAME = "arktos-scheduler"
 COMPONENT = "default-scheduler"

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from arktos.bootstrap.process import Process
+from arktos.processes import born
 from arktos.vmruntime.processes import running_below
-from arktos.wire.processes import born
 
 Obj = dict[str, Any]
 PROCESSES = ("agent", "network", "vmruntime", "containerd", "supervisor", "keeper", "apiserver")

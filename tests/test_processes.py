@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from arktos.wire import processes
-from arktos.wire.processes import born, has_ended, own_name
+from arktos import processes
+from arktos.processes import born, has_ended, own_name
 
-NAMES_ITSELF = "import sys; from arktos.wire.processes import own_name; print(own_name(), flush=True); sys.stdin.read()"
+NAMES_ITSELF = "import sys; from arktos.processes import own_name; print(own_name(), flush=True); sys.stdin.read()"
 
 
 @pytest.fixture
