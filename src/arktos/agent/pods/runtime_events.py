@@ -1,7 +1,8 @@
 """Hears from the runtimes which pods have changed: containerd's event stream, the VM runtime's watch.
 
 Events name containers and sandboxes; the table of pods says whose they are. What it does not know yet (a container that
-is just being made) belongs to a pod whose worker looks anyhow when its own call returns.
+is just being made) belongs to a pod whose worker looks anyhow when its own call returns; for its end, which the runtime
+may still not show then, the table is asked again.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from arktos.wire import logs
 CONTAINERD_NAMESPACE = "k8s.io"
 _EXITS = ("/tasks/exit", "/tasks/delete")
 _OTHERS = ("/tasks/start", "/tasks/oom", "/tasks/paused", "/tasks/resumed")
-_AGAIN = (0.05, 0.5, 3.0)
+_AGAIN = (0.05, 0.5, 3.0, 10.0)
 """Seconds after an end at which to look again: the runtime's CRI side hears of it from the same stream, not earlier."""
 _SETTLING = (1.0, 4.0)
 _HEALTHY = 5.0
@@ -77,23 +78,23 @@ class RuntimeEvents:
         else:
             return
         record = self._pods.by_container(container_id)
-        if record is None:
-            return
-        self._wake(record.uid)
+        if record is not None:
+            self._wake(record.uid)
         if topic in _EXITS:
             loop = asyncio.get_running_loop()
             for delay in _AGAIN:
-                loop.call_later(delay, self._wake_if_alive, record.uid, container_id)
+                loop.call_later(delay, self._wake_if_alive, container_id)
 
-    def _wake_if_alive(self, uid: str, container_id: str) -> None:
-        """Looks again at what has ended and was not seen to have."""
-        record = self._pods.get(uid)
+    def _wake_if_alive(self, container_id: str) -> None:
+        """Looks again at what has ended and was not seen to have. Whose it was may have become known only now: a
+        container can end before the call that started it has returned."""
+        record = self._pods.by_container(container_id)
         if record is None:
             return
         alive = {each.id for each in record.observed.running}
         alive |= {each.id for each in record.observed.sandboxes if each.ready}
         if container_id in alive:
-            self._wake(uid)
+            self._wake(record.uid)
 
     async def _when_there(self) -> None:
         """Tells of the stream as soon as the runtime answers: the stream itself is silent until something happens. And
