@@ -288,6 +288,28 @@ async def test_the_cache_is_bounded(api: Any, monkeypatch: pytest.MonkeyPatch) -
     assert messages._size <= 5000 and len(messages._young) + len(messages._old) < 20
 
 
+async def test_another_version_than_the_stored_one(api: Any) -> None:
+    """autoscaling/v1 is stored as v2: each version has its own protobuf, and a write in one is seen in the other."""
+    path = "/apis/autoscaling/{}/namespaces/default/horizontalpodautoscalers"
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}
+    body = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "h"},
+        "spec": {"scaleTargetRef": target, "maxReplicas": 3, "targetCPUUtilizationPercentage": 70},
+    }
+    made = await api.post(path.format("v1"), protobuf.encode(body), type=PROTOBUF, accept=PROTOBUF)
+    assert binary_of(made, 201)["spec"]["targetCPUUtilizationPercentage"] == 70
+    newer = binary_of(await api.get(f"{path.format('v2')}/h", accept=PROTOBUF))
+    assert newer["apiVersion"] == "autoscaling/v2"
+    assert newer["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 70
+    newer["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] = 50
+    put = await api.put(f"{path.format('v2')}/h", protobuf.encode(newer), type=PROTOBUF, accept=PROTOBUF)
+    assert binary_of(put)["apiVersion"] == "autoscaling/v2"
+    (older,) = binary_of(await api.get(path.format("v1"), accept=PROTOBUF))["items"]
+    assert older["spec"]["targetCPUUtilizationPercentage"] == 50
+
+
 async def test_a_machine_is_seen_as_its_console(api: Any) -> None:
     await api.post(PODS, api.vm_pod("m"))
     assert not binary_of(await api.get(f"{PODS}/m", accept=PROTOBUF))["spec"].get("containers")

@@ -78,7 +78,12 @@ async def _written(request: Request, made: Reply | Awaitable[Reply]) -> Reply:
     wanted = negotiate(accept, EVERY)
     if wanted is None or wanted.encoding == JSON:
         return reply
-    obj = loads(reply.body if isinstance(reply.body, bytes) else b"".join(reply.body))
+    try:
+        obj = loads(reply.body if isinstance(reply.body, bytes) else b"".join(reply.body))
+    except (ValueError, TypeError, RecursionError):
+        return reply  # what an extension calls JSON
+    if not isinstance(obj, dict):
+        return reply
     if wanted.encoding == PROTOBUF:
         written = _binary(obj)
         if written is not None:
@@ -93,7 +98,7 @@ def _is_ours(request: Request, reply: Response) -> bool:
     """Whether an answer is JSON of this server, not of what somebody is connected to."""
     if reply.content_type != _NAMES[JSON] or not reply.body:
         return False
-    if any(name == "Content-Encoding" for name, _ in reply.headers):
+    if any(name.lower() == "content-encoding" for name, _ in reply.headers):
         return False
     kind, subresource = _asked(request)
     return kind is None or subresource not in kind.subresources or not kind.subresources[subresource].connects
@@ -108,14 +113,16 @@ def _asked(request: Request) -> tuple[Kind | None, str]:
 
 def _as(reply: Response, body: bytes, content_type: str) -> Response:
     # The tag of a document is that of its JSON.
-    headers = [(name, value) for name, value in reply.headers if name != "ETag"]
+    headers = [(name, value) for name, value in reply.headers if name.lower() != "etag"]
     return Response(reply.status, body, content_type, headers)
 
 
 def _binary(obj: Obj) -> bytes | None:
     """An object in protobuf; None for one that has no message, or does not fit into it."""
     obj.setdefault("apiVersion", "v1")
-    if "kind" not in obj or not protobuf.encodable(obj["apiVersion"], obj["kind"]):
+    if not isinstance(obj.get("kind"), str) or not isinstance(obj["apiVersion"], str):
+        return None
+    if not protobuf.encodable(obj["apiVersion"], obj["kind"]):
         return None
     try:
         return protobuf.encode(obj)
