@@ -88,10 +88,13 @@ async def test_a_machine_is_bounded_counted_and_taken_up(
     runtime: RuntimeProcess, client: RuntimeClient, parent: str
 ) -> None:
     sandbox = await client.sandbox("a", linux=pb.LinuxPodSandboxConfig(cgroup_parent=parent))
-    machine = await client.container(sandbox)
+    config = client.container_config()
+    config.linux.resources.oom_score_adj = 321
+    machine = await client.container(sandbox, config)
     await client.start(machine)
     pid, own = runtime.qemus()[machine], f"{parent}/{machine}"
     assert {of_process(pid)[name] for name in ("cpu", "cpuacct", "memory", "pids")} == {own}
+    assert number(Path(f"/proc/{pid}/oom_score_adj")) == 321
     limit = Path(f"/sys/fs/cgroup/memory{own}/memory.limit_in_bytes")
     assert number(limit) == 192 * MIB + OVERHEAD
     assert number(Path(f"/sys/fs/cgroup/cpu{own}/cpu.cfs_quota_us")) in (None, 200_000)

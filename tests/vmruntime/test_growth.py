@@ -133,12 +133,14 @@ async def test_a_machine_grows_as_it_runs(runtime: RuntimeProcess, client: Runti
     await runtime.start()
     assert await has(1324)
     assert (await client.power(machine, vmpb.SUSPENDED)).memory_bytes == 0
+    # What it is given meanwhile, it gets as soon as it runs again.
+    await resized(client, machine, memory=1424)
     await client.power(machine, vmpb.RUNNING)
-    assert await has(1324)
+    await until(lambda: has(1424))
     # What cannot be had now is had after the next start.
     found = await resized(client, machine, cpus=2, memory=1100)
-    assert found.memory_bytes == 1324 * MIB and found.cpus == 1
-    assert "2 instead of 1 vCPUs" in found.resize_pending and "1100 instead of 1324 MiB" in found.resize_pending
+    assert found.memory_bytes == 1424 * MIB and found.cpus == 1
+    assert "2 instead of 1 vCPUs" in found.resize_pending and "1100 instead of 1424 MiB" in found.resize_pending
     # A snapshot has the hardware that it was taken with.
     await client(vm.RESTORE_SNAPSHOT, vmpb.RestoreSnapshotRequest(id=machine, name="grown"))
     assert await has(1224)

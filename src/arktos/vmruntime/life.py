@@ -250,6 +250,16 @@ class Life:
             await _execute(machine, "cont")
         else:
             await machine.note(Event.PAUSED)
+        await self.catch_up(machine)
+
+    async def catch_up(self, machine: Machine) -> None:
+        """Gives a machine whose hardware is that of an earlier moment what it was given since, as far as it can be had
+        now. The lock is the caller's."""
+        if machine.record.hardware is not None:
+            try:
+                await _grow(machine, machine.record.hardware)
+            except (RpcError, Unreachable, OSError) as error:
+                _log.warning("machine_not_grown", id=machine.record.id, error=str(error))
 
     async def adopt(self, machine: Machine, pid: int | None) -> None:
         """Brings record and process together after a restart of the runtime."""

@@ -26,6 +26,7 @@ from arktos.vmruntime.console import Console
 from arktos.vmruntime.consolelog import LogFile
 from arktos.vmruntime.errors import CalledOff, Failed, WrongState
 from arktos.vmruntime.guest_agent import GuestAgent
+from arktos.vmruntime.messages import container_config
 from arktos.vmruntime.monitor import Monitor, Unreachable
 from arktos.vmruntime.power import ACTIVE, Condition, Event, Power, after
 from arktos.vmruntime.processes import Process
@@ -154,6 +155,8 @@ class Machine:
         try:
             # Of what its guest is to have it has touched nothing yet.
             await asyncio.to_thread(self.cgroup.take, pid)
+            score = container_config(self.record).linux.resources.oom_score_adj
+            await asyncio.to_thread(processes.set_oom_score, pid, score)
             self.monitor = await self._reach(self.process)
         except BaseException:
             self.process.kill()

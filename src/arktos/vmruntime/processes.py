@@ -46,6 +46,13 @@ def start(command: Sequence[str], folder: Path, user: User, groups: Sequence[int
     return running.pid
 
 
+def set_oom_score(pid: int, adjustment: int) -> None:
+    """How early the kernel ends it where the whole machine has no memory left. Where that may not be set, it stays as
+    it was. Blocks."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text(str(adjustment))
+
+
 def words(folder: Path) -> str:
     """The last that a QEMU said, on one line. Blocks."""
     try:

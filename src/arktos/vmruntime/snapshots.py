@@ -128,6 +128,7 @@ async def _restore_memory(machine: Machine, life: Life, name: str) -> None:
     except (RpcError, Unreachable) as error:
         await _give_up(machine, life, error)
     await machine.note(Event.RESTORED)
+    await life.catch_up(machine)
 
 
 async def _restore_disk(machine: Machine, life: Life, name: str) -> None:
