@@ -73,6 +73,7 @@ def test_the_list_of_commands() -> None:
         "up",
         "down",
         "supervise",
+        "renew",
         "status",
         "doctor",
         "tenant",

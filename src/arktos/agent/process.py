@@ -230,6 +230,7 @@ class Agent:
             self.service.run(),
             self.actions.run(),
             self.node.run(),
+            *((self.streaming.run(),) if self.streaming is not None else ()),
         ]
         async with asyncio.TaskGroup() as group:
             for part in parts:

@@ -96,6 +96,11 @@ def keeper(settings: Settings) -> Component:
     return Component("keeper", (str(script), settings.data_dir), program=(sys.executable, "-I", "-S"))
 
 
+def renewal(settings: Settings) -> Component:
+    """The process that replaces certificates, and ends."""
+    return Component("renewal", ("renew", f"--data-dir={settings.layout.root}"))
+
+
 def components(settings: Settings) -> list[Component]:
     """The processes that do the work; each serves those after it."""
     return [

@@ -29,7 +29,7 @@ from arktos.bootstrap.layout import Layout
 from arktos.bootstrap.nodes import NodeSettings
 from arktos.client.client import Client
 from arktos.client.errors import ConnectionFailed
-from arktos.client.kubeconfig import ClientConfig
+from arktos.client.kubeconfig import ClientConfig, ConfigError
 from arktos.model import dates, registry
 from arktos.model.kinds import Obj
 from arktos.model.status import AlreadyExists, ApiError
@@ -113,30 +113,56 @@ async def join(layout: Layout, node: NodeSettings, token: str, ca: bytes) -> Non
     """Gets and writes the credentials of a node. What an earlier attempt got is used. Refused says what failed."""
     pki.write_private(layout.ca, ca)
     path = layout.component_kubeconfig("agent")
-    name = f"system:node:{node.name}"
     try:
         if not _usable(path, node, ca):
-            key = pki.private_key()
-            config = ClientConfig(node.server, ca=ca, token=token)
-            async with Client(config) as client:
-                usages = ["digital signature", "client auth"]
-                certificate = await _sign(client, key, name, "kubernetes.io/kube-apiserver-client-kubelet", usages, [])
-            pair = pki.Pair(certificate, key)
-            pki.write_private(path, credentials.kubeconfig(node.server, ca, "arktos", name, pair))
+            async with Client(ClientConfig(node.server, ca=ca, token=token)) as client:
+                await _get_client_certificate(client, layout, node, ca)
         async with Client.from_kubeconfig(path) as client:
             await _register(client, node)
-            if not _serves(layout, node):
-                key = pki.private_key()
-                usages = ["digital signature", "server auth"]
-                hosts = [node.name, node.address, "127.0.0.1"]
-                certificate = await _sign(client, key, name, "kubernetes.io/kubelet-serving", usages, hosts)
-                pki.write_private(layout.agent_key, key)
-                pki.write_private(layout.agent_certificate, certificate)
+            await _get_serving_certificate(client, layout, node)
     except ConnectionFailed as error:
         raise Refused(f"{node.server} cannot be reached: {error}") from error
     except ApiError as error:
         hint = "; has the token expired? `arktos node token` makes a new one" if error.code == 401 else ""
         raise Refused(f"{node.server} refuses: {error.message}{hint}") from error
+
+
+async def renew(layout: Layout, node: NodeSettings) -> None:
+    """Has a joined node's certificates replaced that will not last, with those that it has. Refused says what
+    failed."""
+    ca, path = layout.ca.read_bytes(), layout.component_kubeconfig("agent")
+    try:
+        if not _usable(path, node, ca):
+            async with Client.from_kubeconfig(path) as client:
+                await _get_client_certificate(client, layout, node, ca)
+        async with Client.from_kubeconfig(path) as client:
+            await _get_serving_certificate(client, layout, node)
+    except ConnectionFailed as error:
+        raise Refused(f"{node.server} cannot be reached: {error}") from error
+    except ConfigError as error:
+        raise Refused(f"{error}; join again with a token of `arktos node token`") from error
+    except ApiError as error:
+        raise Refused(f"{node.server} refuses: {error.message}") from error
+
+
+async def _get_client_certificate(client: Client, layout: Layout, node: NodeSettings, ca: bytes) -> None:
+    key, name = pki.private_key(), f"system:node:{node.name}"
+    usages = ["digital signature", "client auth"]
+    certificate = await _sign(client, key, name, "kubernetes.io/kube-apiserver-client-kubelet", usages, [])
+    document = credentials.kubeconfig(node.server, ca, "arktos", name, pki.Pair(certificate, key))
+    pki.write_private(layout.component_kubeconfig("agent"), document)
+
+
+async def _get_serving_certificate(client: Client, layout: Layout, node: NodeSettings) -> None:
+    """Unless there is one that will last."""
+    if _serves(layout, node):
+        return
+    key, name = pki.private_key(), f"system:node:{node.name}"
+    usages = ["digital signature", "server auth"]
+    hosts = [node.name, node.address, "127.0.0.1"]
+    certificate = await _sign(client, key, name, "kubernetes.io/kubelet-serving", usages, hosts)
+    pki.write_private(layout.agent_key, key)
+    pki.write_private(layout.agent_certificate, certificate)
 
 
 def _usable(path: Path, node: NodeSettings, ca: bytes) -> bool:

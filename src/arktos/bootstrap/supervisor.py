@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from arktos.bootstrap.components import Component, Settings, components, keeper, supervisor
+from arktos.bootstrap.components import Component, Settings, components, keeper, renewal, supervisor
 from arktos.bootstrap.process import Process, reap, record, recorded, running, spawn
 from arktos.processes import born
 from arktos.wire import logs
@@ -28,6 +28,8 @@ CALM = 10.0
 STOP_SECONDS = 10.0
 RECORD_AGAIN = 2.0
 AFTER_AGAIN = 0.2
+CERTIFICATES_EVERY = 6 * 3600.0
+"""Seconds between two looks at how long certificates last. They are replaced weeks before they expire."""
 
 
 class Locked(Exception):
@@ -65,11 +67,22 @@ class Supervisor:
             log.info("supervising", pid=me.pid, data_dir=str(layout.root))
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._keep(component)) for component in self._components]
+                tasks.append(group.create_task(self._renew()))
                 await self._stopping.wait()
                 for task in tasks:
                     task.cancel()
             await self._stop_all()
             layout.process("supervisor").unlink(missing_ok=True)
+
+    async def _renew(self) -> None:
+        """Has certificates replaced long before they expire. By a process of its own, for that takes much that this
+        one does without."""
+        while True:
+            await asyncio.sleep(CERTIFICATES_EVERY)
+            try:
+                spawn(renewal(self.settings).command, self.settings.layout.log("supervisor"))
+            except OSError as error:
+                log.warning("certificates_not_renewed", error=str(error))
 
     async def _keep(self, component: Component) -> None:
         """Has the component's process running, for ever."""

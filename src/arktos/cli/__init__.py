@@ -15,6 +15,7 @@ _COMMANDS = {
     "up": ("arktos.cli.up", "up"),
     "down": ("arktos.cli.up", "down"),
     "supervise": ("arktos.cli.up", "supervise"),
+    "renew": ("arktos.cli.renewal", "renew"),
     "status": ("arktos.cli.status", "status"),
     "doctor": ("arktos.cli.doctor", "doctor"),
     "tenant": ("arktos.cli.tenant", "tenant"),

@@ -21,7 +21,7 @@ from typing import Literal, Self
 import msgspec
 
 from arktos.client import fencing, kubeconfig
-from arktos.client.credentials import BearerToken, ssl_context
+from arktos.client.credentials import BearerToken, RenewedFile, ssl_context
 from arktos.client.errors import from_response
 from arktos.client.kubeconfig import ClientConfig, ConfigError
 from arktos.client.paths import Paths, query
@@ -91,9 +91,11 @@ class Client:
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self.config = config
+        self._tls = ssl_context(config)
+        self._file: RenewedFile | None = None
         self._http = HttpClient(
             self._paths.origin,
-            ssl_context=ssl_context(config),
+            ssl_context=self._tls,
             server_name=config.tls_server_name,
             connections=config.connections,
             user_agent=config.user_agent,
@@ -103,9 +105,14 @@ class Client:
 
     @classmethod
     def from_kubeconfig(cls, path: str | Path = "", context: str = "", *, user_agent: str = "") -> Self:
-        """`path` "" is $KUBECONFIG or ~/.kube/config, `context` "" the file's current one. Raises ConfigError."""
+        """`path` "" is $KUBECONFIG or ~/.kube/config, `context` "" the file's current one. Raises ConfigError.
+
+        A file named by `path` is looked at again now and then: certificates and tokens that it gets later are used."""
         config = kubeconfig.load(path, context)
-        return cls(config.with_user_agent(user_agent) if user_agent else config)
+        made = cls(config.with_user_agent(user_agent) if user_agent else config)
+        if path:
+            made._file = RenewedFile(Path(path), context, made._tls)
+        return made
 
     async def aclose(self) -> None:
         """Closes all connections, running watches included."""
@@ -379,6 +386,8 @@ class Client:
     async def _admit(self, accept: str) -> dict[str, str]:
         """Waits for our own rate limit, if there is one; gives the headers of every request."""
         now = asyncio.get_running_loop().time()
+        if self._file is not None and (renewed := self._file.look(now)) is not None:
+            self._token = BearerToken(renewed)
         if self.config.qps:
             if self._bucket is None:
                 self._bucket = TokenBucket(self.config.qps, self.config.burst or max(1.0, self.config.qps), now)

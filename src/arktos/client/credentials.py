@@ -7,10 +7,16 @@ import ssl
 import tempfile
 from pathlib import Path
 
-from arktos.client.kubeconfig import ClientConfig, ConfigError
+from arktos.client.kubeconfig import ClientConfig, ConfigError, load
+from arktos.wire import logs
+
+FILE_REREAD = 60.0
+"""Seconds after which a kubeconfig is looked at again."""
 
 TOKEN_REREAD = 60.0
 """Seconds after which a token file is read again: the node agent rotates tokens long before they expire."""
+
+_log = logs.get_logger(__name__)
 
 
 def ssl_context(config: ClientConfig) -> ssl.SSLContext | None:
@@ -40,6 +46,49 @@ def _load_pair(context: ssl.SSLContext, cert: bytes, key: bytes) -> None:
         context.load_cert_chain(name)
     finally:
         os.unlink(name)
+
+
+class RenewedFile:
+    """A kubeconfig whose certificates are written anew before they expire, while a client lives by it."""
+
+    def __init__(self, path: Path, context: str, tls: ssl.SSLContext | None) -> None:
+        self._path = path
+        self._context = context
+        self._tls = tls
+        self._looked_at = float("-inf")
+        self._seen = self._state()
+
+    def look(self, now: float) -> ClientConfig | None:
+        """What the file says now, if it says something else than before; its certificates are those of new connections
+        from then on. A file that cannot be used changes nothing. `now` is any monotonic clock, in seconds."""
+        if now - self._looked_at < FILE_REREAD:
+            return None
+        self._looked_at = now
+        state = self._state()
+        if state in (self._seen, ()):
+            return None
+        self._seen = state
+        try:
+            config = load(self._path, self._context)
+            # A pair that doesn't fit must not replace one that does.
+            ssl_context(config)
+            if self._tls is not None:
+                if config.cert:
+                    _load_pair(self._tls, config.cert, config.key)
+                if config.ca:
+                    self._tls.load_verify_locations(cadata=config.ca.decode("ascii"))
+        except (ConfigError, ssl.SSLError, ValueError) as error:
+            _log.warning("kubeconfig_not_renewed", path=str(self._path), error=str(error))
+            return None
+        _log.info("kubeconfig_renewed", path=str(self._path))
+        return config
+
+    def _state(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_ino
 
 
 class BearerToken:

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from arktos.bootstrap import pki
 from arktos.bootstrap.components import Settings
 
 Obj = dict[str, Any]
@@ -222,6 +224,28 @@ def test_a_drained_nodes_pods_move(pair: Pair, tenants: dict[str, Any]) -> None:
 def movable(kubectl: Any) -> list[str]:
     items = kubectl.json("get", "pods", "-l", "app=movable")["items"]
     return [item["spec"].get("nodeName", "") for item in items if "deletionTimestamp" not in item["metadata"]]
+
+
+RENEW = "from arktos.bootstrap import pki; pki.RENEW_DAYS = 1000; from arktos.cli import main; main()"
+"""As if all certificates expired soon."""
+
+
+def test_certificates_are_renewed(pair: Pair, tenants: dict[str, Any]) -> None:
+    """By the CA on the machine that has it, through requests on the other."""
+    for system in (pair.first, pair.second):
+        layout = system.settings.layout
+        files = (layout.component_kubeconfig("agent"), layout.agent_certificate, layout.agent_key)
+        before = [path.read_bytes() for path in files]
+        assert system.arktos("renew").stdout == ""
+        assert [path.read_bytes() for path in files] == before
+        command = [*system.within, sys.executable, "-c", RENEW, "renew", f"--data-dir={layout.root}"]
+        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        after = [path.read_bytes() for path in files]
+        assert all(old != new for old, new in zip(before, after, strict=True))
+        assert pki.belongs(after[1], after[2])
+    requests = pair.first.admin("get", "certificatesigningrequests", "--sort-by=.metadata.creationTimestamp")
+    assert requests.count("system:node:n2") >= 2
+    assert tenants["acme"]("exec", "web-n2", "--", "hostname") == "web-n2\n"
 
 
 def test_joining_again_changes_nothing(pair: Pair) -> None:

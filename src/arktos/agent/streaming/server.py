@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,10 +36,12 @@ from arktos.wire import json, logs
 from arktos.wire.http import Reply, Request, Response
 from arktos.wire.http_server import Limits, Server, serve
 from arktos.wire.remotecommand import Wanted
-from arktos.wire.tls import ServerTls
+from arktos.wire.tls import ServerTls, TlsError
 
 _TEXT = "text/plain; charset=utf-8"
 _RUN_SECONDS = 240.0
+CERTIFICATES_REREAD = 60.0
+"""Seconds between two looks at the certificate's files."""
 _RUNTIME_SECONDS = 120.0
 _WAITING = {
     "ErrImagePull": "image can't be pulled",
@@ -100,6 +103,7 @@ class StreamingServer:
         self._metrics = metrics
         self._folders: Folders | None = None
         self._server: Server | None = None
+        self._tls: ServerTls | None = None
         self._actions: dict[str, Callable[[Request, Target], Awaitable[Reply]]] = {
             "containerLogs": self._container_logs,
             "exec": self._exec,
@@ -124,7 +128,7 @@ class StreamingServer:
     async def start(self) -> None:
         """Raises TlsError, OSError."""
         options = self._options
-        tls = ServerTls(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
+        tls = self._tls = ServerTls(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
         try:
             self._folders = Folders()
         except OSError as error:
@@ -133,6 +137,16 @@ class StreamingServer:
             self.handle, host=options.address, port=options.port, ssl_context=tls.context, limits=Limits()
         )
         _log.info("streaming", address=options.address, port=self.port)
+
+    async def run(self) -> None:
+        """Shows new connections the certificate that its file has by then; until cancelled."""
+        while self._tls is not None:
+            await asyncio.sleep(CERTIFICATES_REREAD)
+            try:
+                if self._tls.reload():
+                    _log.info("certificate_renewed", path=str(self._options.tls_cert_file))
+            except TlsError as error:
+                _log.warning("certificate_not_renewed", error=str(error))
 
     async def stop(self, grace: float = 2.0) -> None:
         """Ends streams and connections."""
