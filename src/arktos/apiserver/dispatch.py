@@ -24,7 +24,7 @@ from arktos.apiserver.fairness.gate import Flow, Gate, seats
 from arktos.apiserver.fairness.schemas import Asked
 from arktos.apiserver.identity import ANONYMOUS, User
 from arktos.apiserver.impersonation import IMPERSONATION, impersonated
-from arktos.apiserver.metrics import Metrics
+from arktos.apiserver.metrics import Metrics, scope_of
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.represent import FORMS, META_VERSIONS
 from arktos.apiserver.requestinfo import RequestInfo, parse, tenant_of
@@ -266,7 +266,11 @@ class Dispatcher:
             return self._reader.definitions.lookup(tenant, info.group, info.version, info.resource)
         if not info.subresource or info.subresource in kind.subresources:
             # Labels of metrics: only what everybody has, or anybody could make any number of them.
-            request.mark = (verb, info.group, info.version, info.resource, info.subresource)
+            applies = verb == "patch" and "apply-patch" in request.headers.get("content-type", "")
+            scope = scope_of(info.name, info.namespace, verb)
+            dry = "All" if "dryRun=All" in request.query else ""
+            told = "apply" if applies else verb
+            request.mark = (told, info.group, info.version, info.resource, info.subresource, scope, dry)
         return kind
 
     @staticmethod

@@ -29,7 +29,9 @@ class Health:
             if name not in checks:
                 return None
             checks = {name: checks[name]}
-        lines, failed = [], False
+        unknown = sorted(excluded - checks.keys())
+        warning = "warn: some health checks cannot be excluded: no matches for "
+        lines, failed = [warning + f'"{each}"' for each in unknown], False
         for check, run in checks.items():
             if check in excluded:
                 lines.append(f"[+]{check} excluded: ok")

@@ -5,6 +5,8 @@ The impersonated identity is one of the same tenant: nobody leaves a tenant this
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 from arktos.apiserver.authz import Attributes, Authorizer
 from arktos.apiserver.identity import User
 from arktos.apiserver.membership import authenticated, service_account_groups
@@ -12,8 +14,9 @@ from arktos.model.status import BadRequest, Forbidden
 from arktos.wire.http import Request
 
 IMPERSONATION = frozenset({"impersonate-user", "impersonate-group", "impersonate-uid"})
-"""Headers, any of which asks for it."""
+"""Headers, any of which asks for it. `Impersonate-Extra-*` says more of a user, and nothing without one."""
 
+_EXTRA = "impersonate-extra-"
 _SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
@@ -22,28 +25,44 @@ def impersonated(request: Request, user: User, authorizer: Authorizer) -> User:
     name = request.headers.get("impersonate-user", "")
     if not name:
         raise BadRequest("requested groups or a uid to impersonate without a user")
-    if any(header.startswith("impersonate-extra-") for header in request.headers):
-        raise Forbidden("impersonating extra is not supported")
-    claimed = [g.strip() for g in request.headers.get("impersonate-group", "").split(",") if g.strip()]
+    claimed = _values(request.headers.get("impersonate-group", ""))
     uid = request.headers.get("impersonate-uid", "")
     if name.startswith(_SERVICE_ACCOUNT) and name.count(":") == 3:
         _, _, namespace, account = name.split(":")
         _require(authorizer, user, "serviceaccounts", account, namespace)
-        if not claimed:
-            return User(name, user.tenant, service_account_groups(user.tenant, namespace), uid)
+        groups = service_account_groups(user.tenant, namespace) if not claimed else ()
     else:
         _require(authorizer, user, "users", name)
+        groups = ()
     for group in claimed:
         _require(authorizer, user, "groups", group)
     if uid:
         _require(authorizer, user, "uids", uid)
-    return User(name, user.tenant, authenticated(user.tenant, claimed), uid)
+    extra = _extra(request)
+    for key, values in extra.items():
+        for value in values:
+            _require(authorizer, user, "userextras", value, subresource=key)
+    return User(name, user.tenant, groups or authenticated(user.tenant, claimed), uid, extra)
 
 
-def _require(authorizer: Authorizer, user: User, resource: str, name: str, namespace: str = "") -> None:
-    group = "authentication.k8s.io" if resource == "uids" else ""
-    attributes = Attributes(user, "impersonate", user.tenant, group, resource, "", namespace, name)
+def _extra(request: Request) -> dict[str, tuple[str, ...]]:
+    """`Impersonate-Extra-KEY: value`; the key is percent-encoded where a header's name cannot hold it."""
+    found = {}
+    for header, value in request.headers.items():
+        if header.startswith(_EXTRA):
+            found[unquote(header.removeprefix(_EXTRA)).lower()] = tuple(_values(value))
+    return found
+
+
+def _values(header: str) -> list[str]:
+    return [part.strip() for part in header.split(",") if part.strip()]
+
+
+def _require(
+    authorizer: Authorizer, user: User, resource: str, name: str, namespace: str = "", subresource: str = ""
+) -> None:
+    group = "authentication.k8s.io" if resource in ("uids", "userextras") else ""
+    attributes = Attributes(user, "impersonate", user.tenant, group, resource, subresource, namespace, name)
     if not authorizer.authorize(attributes).allowed:
-        raise Forbidden(
-            f'{resource} "{name}" is forbidden: User "{user.name}" cannot impersonate resource "{resource}"'
-        )
+        whole = f"{resource}/{subresource}" if subresource else resource
+        raise Forbidden(f'{resource} "{name}" is forbidden: User "{user.name}" cannot impersonate resource "{whole}"')

@@ -22,7 +22,7 @@ from arktos.apiserver.options import Options
 from arktos.apiserver.serviceips import parse_ranges
 from arktos.store.faults import StoreFault
 from arktos.store.loading import verify
-from arktos.wire.tls import TlsError, server_context
+from arktos.wire.tls import ServerTls, TlsError
 
 _Read = TypeVar("_Read")
 
@@ -35,7 +35,7 @@ class Unusable(Exception):
 class Inputs:
     """`root_ca` is the PEM that workloads shall trust, "" if there is none; `audit` says what is logged."""
 
-    tls: ssl.SSLContext
+    tls: ServerTls
     root_ca: str
     audit: policy.Policy | None = None
     front_proxy_ca: str = ""
@@ -62,7 +62,7 @@ def read(options: Options) -> Inputs:
             tokenfile.parse(options.token_auth_file.read_text("utf-8"))
     root = _pem("--root-ca-file", authority, b"CERTIFICATE", _certificates).decode("ascii") if authority else ""
     try:
-        tls = server_context(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
+        tls = ServerTls(options.tls_cert_file, options.tls_private_key_file, options.client_ca_file)
     except TlsError as error:
         raise Unusable(f"--tls-cert-file, --tls-private-key-file: {error}; the two must belong together") from error
     try:

@@ -14,8 +14,9 @@ from prometheus_client.registry import Collector
 from arktos.wire.http import Request
 
 _BOUNDS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0, 60.0)
-_LABELS = ("verb", "group", "version", "resource", "subresource")
-_UNKNOWN = ("", "", "", "", "")
+_LABELS = ("verb", "group", "version", "resource", "subresource", "scope", "dry_run")
+_VERBS = {"create": "POST", "update": "PUT"}
+"""What Kubernetes' metrics call verbs, where it is not the verb itself in capitals."""
 _LONG_RUNNING = frozenset({"watch", "connect"})
 """Verbs whose duration is their client's choice."""
 
@@ -50,10 +51,10 @@ class Metrics(Collector):
         PlatformCollector(registry=self._registry)
 
     def observe(self, request: Request, status: int, seconds: float, sent: int) -> None:
-        mark = request.mark or _UNKNOWN
+        mark = request.mark
         key = (mark, status)
         self._requests[key] = self._requests.get(key, 0) + 1
-        if mark[0] in _LONG_RUNNING:
+        if mark and mark[0] in _LONG_RUNNING:
             return
         timing = self._seconds.get(mark)
         if timing is None:
@@ -68,10 +69,12 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
-            "apiserver_request_total", "Requests answered, by verb, resource and HTTP code.", labels=[*_LABELS, "code"]
+            "apiserver_request_total",
+            "Requests answered, by verb, resource and HTTP code.",
+            labels=[*_LABELS, "code"],
         )
         for (mark, status), count in list(self._requests.items()):
-            requests.add_metric([*mark, str(status)], count)
+            requests.add_metric([*_labels(mark), str(status)], count)
         yield requests
         durations = HistogramMetricFamily(
             "apiserver_request_duration_seconds", "Time from a complete request to its answer.", labels=_LABELS
@@ -81,7 +84,7 @@ class Metrics(Collector):
             for bound, count in zip((*map(str, _BOUNDS), "+Inf"), timing.buckets, strict=True):
                 running += count
                 counts.append((bound, float(running)))
-            durations.add_metric(list(mark), counts, timing.total)
+            durations.add_metric(_labels(mark), counts, timing.total)
         yield durations
         told = HistogramMetricFamily(
             "apiserver_flowcontrol_request_wait_duration_seconds",
@@ -99,3 +102,13 @@ class Metrics(Collector):
                 family = families[name] = make(name, help_text, labels=sorted(labels))
             family.add_metric([labels[label] for label in sorted(labels)], value)
         yield from families.values()
+
+
+def scope_of(name: str, namespace: str, verb: str) -> str:
+    """What a request is about, as metrics tell it."""
+    return "resource" if name or verb == "create" else "namespace" if namespace else "cluster"
+
+
+def _labels(mark: tuple[str, ...]) -> list[str]:
+    verb, *rest = mark or ("",)
+    return [_VERBS.get(verb, verb.upper()), *rest, *[""] * (len(_LABELS) - 1 - len(rest))]

@@ -70,9 +70,12 @@ from arktos.store.records import StoreUnavailable
 from arktos.wire import logs
 from arktos.wire.http import Request
 from arktos.wire.http_server import Limits, Observer, Server, serve
+from arktos.wire.tls import ServerTls, TlsError
 
 log = logs.get_logger(__name__)
 
+_RELOAD_SECONDS = 5.0
+"""Between two looks at the certificates' files."""
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
@@ -92,6 +95,7 @@ class ApiServer:
     dynamic: DynamicAdmission = field(init=False)
     aggregator: Aggregator = field(init=False)
     auditor: Auditor | None = field(init=False, default=None)
+    _looking: asyncio.TimerHandle = field(init=False)
 
     async def start(self) -> None:
         inputs = read(self.options)
@@ -170,7 +174,7 @@ class ApiServer:
                 dispatcher.handle,
                 host=options.bind_address,
                 port=options.secure_port,
-                ssl_context=inputs.tls,
+                ssl_context=inputs.tls.context,
                 limits=Limits(body=options.max_request_bytes),
                 observe=self._observer(metrics),
             )
@@ -183,10 +187,12 @@ class ApiServer:
         self.upkeep = Upkeep(writer, self.watches)
         self.upkeep.start()
         self.aggregator.start()
+        self._look_at(inputs.tls)
         log.info("serving", address=options.bind_address, port=self.server.port, revision=self.store.revision)
 
     async def stop(self) -> None:
         await self.upkeep.aclose()
+        self._looking.cancel()
         self.watches.close()
         await self.server.close(self.options.shutdown_grace)
         await self.aggregator.aclose()
@@ -197,6 +203,15 @@ class ApiServer:
         if self.auditor is not None:
             self.auditor.close()
         log.info("stopped")
+
+    def _look_at(self, tls: ServerTls) -> None:
+        """Takes over certificates that were replaced, for connections to come."""
+        try:
+            if tls.reload():
+                log.info("certificates_read", path=str(tls.certificate))
+        except TlsError as error:
+            log.warning("certificates_unusable", reason=str(error))
+        self._looking = asyncio.get_running_loop().call_later(_RELOAD_SECONDS, self._look_at, tls)
 
     def _audited(self, inputs: Inputs) -> Auditor | None:
         if inputs.audit is None:
@@ -223,7 +238,11 @@ class ApiServer:
         yield from self.gate.gauges()
         if self.auditor is not None:
             yield from self.auditor.gauges()
-        yield "apiserver_longrunning_requests", "Watches under way.", {"verb": "WATCH"}, float(self.watches.count)
+        for resource, count in self.watches.under_way().items():
+            told = {"verb": "WATCH", **_names(resource)}
+            yield "apiserver_longrunning_requests", "Watches under way.", told, float(count)
+        for resource, count in self.watches.sent.items():
+            yield "apiserver_watch_events_total", "Events sent to watches.", _names(resource), float(count)
 
 
 def _opened(path: Path) -> EmbeddedStore:
@@ -235,6 +254,11 @@ def _opened(path: Path) -> EmbeddedStore:
     except OSError as error:
         advice = "it must be a file in a directory that this user may write, on a disk that is not full"
         raise Unusable(f"--store: {path}: {error.strerror or error}; {advice}") from error
+
+
+def _names(resource: str) -> dict[str, str]:
+    plural, _, group = resource.partition(".")
+    return {"group": group, "resource": plural}
 
 
 def store_gauges(store: EmbeddedStore) -> Iterable[tuple[str, str, dict[str, str], float]]:

@@ -78,6 +78,8 @@ class WatchServer:
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self._groups: dict[tuple[object, ...], Group] = {}
+        self.sent: dict[str, int] = {}
+        """Events that live streams were sent, by resource."""
         self._streams: set[Running] = set()
         self._of_tenant: dict[str, set[Group]] = {}
         self._tenants: Subscription | None = None
@@ -86,6 +88,13 @@ class WatchServer:
     @property
     def count(self) -> int:
         return len(self._streams)
+
+    def under_way(self) -> dict[str, int]:
+        """How many streams there are, by resource."""
+        found: dict[str, int] = {}
+        for group in self._groups.values():
+            found[group.query.resource] = found.get(group.query.resource, 0) + len(group.members)
+        return found
 
     def open(
         self,
@@ -207,6 +216,8 @@ class Group:
     def _deliver(self, events: Sequence[WatchEvent], revision: int) -> None:
         joined = self.frames(events)
         oldest, newest = events[0].record.revision, events[-1].record.revision
+        sent, resource = self.server.sent, self.query.resource
+        sent[resource] = sent.get(resource, 0) + len(events) * len(self.members)
         for stream in list(self.members):
             stream.push(events, joined, oldest, newest)
 

@@ -131,8 +131,8 @@ def identity(user: User) -> Headers:
     if user.uid:
         found.append(("X-Remote-Uid", user.uid))
     found += [("X-Remote-Group", group) for group in user.groups]
-    extra = {**user.extra, TENANT: (user.tenant,)}
+    extra = {key.lower(): values for key, values in user.extra.items()} | {TENANT: (user.tenant,)}
     for key, values in extra.items():
-        name = "X-Remote-Extra-" + quote(key.lower(), safe=_EXTRA_SAFE)
+        name = "X-Remote-Extra-" + quote(key, safe=_EXTRA_SAFE)
         found += [(name, value) for value in values]
     return found

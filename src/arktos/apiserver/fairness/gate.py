@@ -67,9 +67,10 @@ class Level:
 class Flow:
     """What is known of all requests that ask alike: their level, their queues, the headers of their answers."""
 
-    __slots__ = ("counts", "hand", "head", "level")
+    __slots__ = ("counts", "hand", "head", "kind", "level")
 
-    def __init__(self, schema: FlowSchema, level: Level, hand: tuple[int, ...], counts: _Counts) -> None:
+    def __init__(self, schema: FlowSchema, level: Level, hand: tuple[int, ...], counts: _Counts, verb: str) -> None:
+        self.kind = "readOnly" if verb in ("get", "list", "watch") else "mutating"
         self.level = level
         self.hand = hand
         self.head = (
@@ -110,6 +111,7 @@ class Gate:
         self.flows: dict[tuple[object, ...], Flow] = {}
         """What has been classified. Bounded."""
         self._counts: dict[tuple[str, str], _Counts] = {}
+        self.inflight = {"readOnly": 0, "mutating": 0}
         self._open = False
         self._began = self._last = 0.0
         self._clock = 0.0
@@ -167,10 +169,12 @@ class Gate:
         """Awaits, on a seat of the flow's level."""
         level = flow.level
         level.seats += 1
+        self.inflight[flow.kind] += 1
         try:
             return await awaitable
         finally:
             level.seats -= 1
+            self.inflight[flow.kind] -= 1
             if level.queues.waiting:
                 self._see_to_it()
 
@@ -187,7 +191,7 @@ class Gate:
             self.flows.clear()
         counts = self._counts.setdefault((schema.name, level.name), _Counts())
         hand = hand_of(asked.user, schema.distinguisher(asked), schema.name, level)
-        flow = self.flows[key] = Flow(schema, level, hand, counts)
+        flow = self.flows[key] = Flow(schema, level, hand, counts, asked.verb)
         return flow
 
     def _may_borrow(self, level: Level) -> bool:
@@ -272,7 +276,10 @@ class Gate:
     # Metrics
 
     def gauges(self) -> Iterator[Gauge]:
-        """The metrics `apiserver_flowcontrol_*`."""
+        """The metrics `apiserver_flowcontrol_*`, and how many requests are under way."""
+        for kind, count in self.inflight.items():
+            name = "apiserver_current_inflight_requests"
+            yield name, "Requests that wait for something.", {"request_kind": kind}, float(count)
         for level in self._levels.values():
             if level.exempt:
                 continue
