@@ -44,13 +44,16 @@ async def run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with Client.from_kubeconfig(kubeconfig, user_agent="arktos-controllers") as client:
+    async with (
+        Client.from_kubeconfig(kubeconfig, user_agent="arktos-controllers") as client,
+        Client.from_kubeconfig(kubeconfig, user_agent="arktos-ring") as ring,
+    ):
         context = Context(client, settings=settings)
         # Those that share by ranges come last: they look what is mirrored whole anyway.
         order = sorted(names, key=lambda name: name in RANGED)
         units: dict[str, Unit] = {name: importlib.import_module(CONTROLLERS[name]).build(context) for name in order}
         timing = Timing(lease, patience=lease * 2 / 3, rest=lease * 2)
-        posts = Posts(context, units, timing, f"{socket.gethostname()}_{os.getpid()}")
+        posts = Posts(ring, context, units, timing, f"{socket.gethostname()}_{os.getpid()}")
         ready = {"informers": context.unsynced}
         async with HealthServer(health_address, health_port, ready=ready, metrics=context.metrics.render):
             working = asyncio.create_task(_work(context, posts), name="controllers")

@@ -190,10 +190,13 @@ def key_point(key: Key) -> int:
 
 
 class Posts:
-    """All controllers of a process, each at its post. `holder` names the process to people."""
+    """All controllers of a process, each at its post. `holder` names the process to people. `client` is the rings' own:
+    renewals must not stand in line behind the controllers' requests."""
 
-    def __init__(self, context: Context, units: Mapping[str, Unit], timing: Timing, holder: str) -> None:
-        self._client: Client = context.client
+    def __init__(
+        self, client: Client, context: Context, units: Mapping[str, Unit], timing: Timing, holder: str
+    ) -> None:
+        self._client = client
         self._context = context
         self._units = units
         self._timing = timing
