@@ -82,7 +82,7 @@ def running(server: Path) -> Iterator[Path]:
         assert "reconcile_bug" not in said, said
 
 
-async def eventually(check: Callable[[], Awaitable[object]], seconds: float = 15.0) -> None:
+async def eventually(check: Callable[[], Awaitable[object]], seconds: float = 45.0) -> None:
     """Waits until `check` returns something true."""
     deadline = time.monotonic() + seconds
     while not await check():

@@ -14,6 +14,7 @@ import pytest
 from arktos.client import Client
 from arktos.controllers.daemonset.placing import meant_for
 from arktos.model import dates, registry
+from arktos.model.kinds import Scope
 from arktos.model.status import ApiError, TooManyRequests
 
 Obj = dict[str, Any]
@@ -23,6 +24,8 @@ DAEMONSET, STATEFULSET = registry.by_resource("daemonsets.apps"), registry.by_re
 JOB, CRONJOB = registry.by_resource("jobs.batch"), registry.by_resource("cronjobs.batch")
 REPLICATION = registry.by_resource("replicationcontrollers")
 AUTOSCALER = registry.by_resource("horizontalpodautoscalers.autoscaling")
+VOLUME = registry.by_resource("persistentvolumes")
+CLASS = registry.by_resource("storageclasses.storage.k8s.io")
 BUDGET = registry.by_resource("poddisruptionbudgets.policy")
 CLAIM = registry.by_resource("persistentvolumeclaims")
 
@@ -320,3 +323,75 @@ async def test_an_autoscaler_keeps_its_bounds_and_says_what_it_misses(admin: Cli
         return found.get("ScalingActive") == "FailedGetResourceMetric" and status["currentReplicas"] == 2
 
     await until(reasons)
+
+
+def whole(kind: Any, name: str, **fields: Any) -> Obj:
+    """An object, in the namespace `default` where its kind has namespaces."""
+    meta = {"name": name} | ({"namespace": "default"} if kind.scope is Scope.NAMESPACE else {})
+    return {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": meta, **fields}
+
+
+async def test_claims_find_volumes_and_neither_goes_while_it_is_in_use(admin: Client, until: Until) -> None:
+    modes = {"accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand"}
+    for name, size in (("small", "1Gi"), ("large", "5Gi")):
+        spec = {**modes, "capacity": {"storage": size}, "hostPath": {"path": f"/mnt/{name}"}}
+        await admin.create(
+            VOLUME, {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}
+        )
+    spec = {**modes, "resources": {"requests": {"storage": "2Gi"}}}
+    await admin.create(CLAIM, whole(CLAIM, "files", spec=spec))
+
+    async def phase(kind: Any, name: str, wanted: str) -> bool:
+        namespace = "default" if kind is CLAIM else ""
+        return bool((await admin.get(kind, name, namespace=namespace)).get("status", {}).get("phase") == wanted)
+
+    await until(lambda: phase(CLAIM, "files", "Bound"))
+    await until(lambda: phase(VOLUME, "large", "Bound"))
+    found = await admin.get(CLAIM, "files", namespace="default")
+    assert found["spec"]["volumeName"] == "large" and found["status"]["capacity"] == {"storage": "5Gi"}
+    volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "files"}}]
+    user = {"containers": [{"name": "c", "image": "a"}], "volumes": volumes}
+    labels = {"name": "user", "namespace": "default", "labels": {"app": "user"}}
+    await admin.create(POD, {"apiVersion": "v1", "kind": "Pod", "metadata": labels, "spec": user})
+
+    async def protected() -> bool:
+        finalizers = (await admin.get(CLAIM, "files", namespace="default"))["metadata"].get("finalizers", ())
+        return "kubernetes.io/pvc-protection" in finalizers
+
+    await until(protected)
+    await admin.delete(CLAIM, "files", namespace="default")
+    assert "deletionTimestamp" in (await admin.get(CLAIM, "files", namespace="default"))["metadata"]
+    await admin.delete(POD, "user", namespace="default", grace_period=0)
+    await until(lambda: phase(VOLUME, "large", "Released"))
+    assert await phase(VOLUME, "small", "Available")
+
+
+async def test_a_volume_is_made_for_a_claim_and_goes_with_it(admin: Client, until: Until) -> None:
+    await a_node(admin, "p1")
+    spec = {
+        "provisioner": "arktos.io/local-path",
+        "volumeBindingMode": "WaitForFirstConsumer",
+        "reclaimPolicy": "Delete",
+    }
+    await admin.create(
+        CLASS, {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "here"}, **spec}
+    )
+    told = {"accessModes": ["ReadWriteOnce"], "storageClassName": "here", "resources": {"requests": {"storage": "1Gi"}}}
+    meta = {"name": "made", "namespace": "default"}
+    made = await admin.create(
+        CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": told}
+    )
+    chosen = {"metadata": {"annotations": {"volume.kubernetes.io/selected-node": "p1"}}}
+    await admin.patch(CLAIM, "made", chosen, namespace="default")
+    name = f"pvc-{made['metadata']['uid']}"
+
+    async def bound() -> bool:
+        return bool((await admin.get(CLAIM, "made", namespace="default"))["spec"].get("volumeName") == name)
+
+    await until(bound)
+    await admin.delete(CLAIM, "made", namespace="default")
+
+    async def gone() -> bool:
+        return name not in [each["metadata"]["name"] for each in (await admin.list(VOLUME)).items]
+
+    await until(gone)

@@ -16,6 +16,7 @@ CONTROLLERS: dict[str, str] = {
     "cronjob": "arktos.controllers.cronjob",
     "ttlafterfinished": "arktos.controllers.ttlafterfinished",
     "disruption": "arktos.controllers.disruption",
+    "persistentvolume": "arktos.controllers.persistentvolume",
     "horizontalpodautoscaler": "arktos.controllers.horizontalpodautoscaler",
     "namespace": "arktos.controllers.namespace",
     "garbagecollector": "arktos.controllers.garbagecollector",

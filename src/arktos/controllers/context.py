@@ -34,12 +34,14 @@ FULL = frozenset(
         "namespaces",
         "nodes",
         "persistentvolumeclaims",
+        "persistentvolumes",
         "poddisruptionbudgets.policy",
         "pods",
         "replicasets.apps",
         "resourcequotas",
         "services",
         "statefulsets.apps",
+        "storageclasses.storage.k8s.io",
         "tenants",
     }
 )
