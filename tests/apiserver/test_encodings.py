@@ -350,7 +350,9 @@ def _scalars(node: schema.Schema) -> st.SearchStrategy[Any]:
 
 def _values(draw: st.DrawFn, node: schema.Schema, depth: int) -> Any:
     if node.type == "object" and node.properties:
-        chosen = [n for n in node.properties if n not in OURS and draw(st.integers(0, 3 + depth)) == 0]
+        # What an object inside of another says of its type is told by the field that holds it.
+        inner = {"apiVersion", "kind"} if depth and "metadata" in node.properties else set()
+        chosen = [n for n in node.properties if n not in {*OURS, *inner} and draw(st.integers(0, 3 + depth)) == 0]
         return {name: _values(draw, node.properties[name], depth + 1) for name in chosen if depth < 8}
     if node.type in ("map", "array") and node.items is not None:
         count = draw(st.integers(0, 2)) if depth < 8 else 0

@@ -68,7 +68,12 @@ SLICE: Obj = {
     "pool": {"name": "node-1", "generation": 1, "resourceSliceCount": 1},
     "devices": [DEVICE],
 }
-CLASS: Obj = {"selectors": [{"cel": {"expression": "device.driver == 'gpu.example.com'"}}]}
+EXPRESSIONS = (
+    "device.driver == 'gpu.example.com'",
+    "device.attributes['gpu.example.com'].model == 'a' && device.attributes['gpu.example.com'].?cores.orValue(0) > 4",
+    "device.capacity['gpu.example.com'].memory.compareTo(quantity('40Gi')) >= 0",
+)
+CLASS: Obj = {"selectors": [{"cel": {"expression": text}} for text in EXPRESSIONS]}
 LEVEL: Obj = {"type": "Limited", "limited": {"limitResponse": {"type": "Queue", "queuing": {}}}}
 RULE: Obj = {
     "subjects": [{"kind": "ServiceAccount", "serviceAccount": {"namespace": "default", "name": "*"}}],
@@ -150,6 +155,16 @@ BAD: list[tuple[str, Obj, str]] = [
         'parameters: Invalid value: "<value omitted>": must be a valid JSON object',
     ),
     ("DeviceClass", {"selectors": [{"cel": {"expression": "x" * 10241}}]}, "Too long: may not be more than 10240"),
+    (
+        "DeviceClass",
+        {"selectors": [{"cel": {"expression": "device.model == 'x'"}}]},
+        "spec.selectors[0].cel.expression: Invalid value: \"device.model == 'x'\": compilation failed: ERROR: ",
+    ),
+    (
+        "DeviceClass",
+        {"selectors": [{"cel": {"expression": "device.driver"}}]},
+        "must evaluate to bool or the unknown type, not string",
+    ),
     ("DeviceClass", {"extendedResourceName": "cpu"}, "must be a valid extended resource name"),
     ("ResourceSlice", {**SLICE, "nodeName": None}, "exactly one of `nodeName`, `nodeSelector`, `allNodes`"),
     ("ResourceSlice", {**SLICE, "allNodes": True}, "{`nodeName`, `allNodes`}"),

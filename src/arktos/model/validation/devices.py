@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
+from arktos.model.cel import BOOL, DYN, STRING, CelError, ObjectType, map_of
+from arktos.model.cel import compile as compile_cel
+from arktos.model.cel.library_kubernetes import QUANTITY
 from arktos.model.kinds import Obj
 from arktos.model.validation.causes import (
     Errors,
@@ -116,8 +120,20 @@ def _check_identifier(errs: Errors, field: str, text: str) -> None:
         errs.append(invalid(field, text, _IDENTIFIER))
 
 
+_DEVICE = ObjectType(
+    "kubernetes.DRADevice",
+    lambda: {
+        "driver": ("driver", STRING),
+        "attributes": ("attributes", map_of(STRING, map_of(STRING, DYN))),
+        "capacity": ("capacity", map_of(STRING, map_of(STRING, QUANTITY))),
+        "allowMultipleAllocations": ("allowMultipleAllocations", BOOL),
+    },
+)
+"""What a selector may ask a device for."""
+
+
 def check_selectors(errs: Errors, field: str, selectors: Sequence[Obj] | None) -> None:
-    """Expressions that choose devices. What they say is for who allocates."""
+    """Expressions that choose devices: true or false of a `device`."""
     check_list(errs, field, selectors, _SELECTORS, _check_selector)
 
 
@@ -125,8 +141,24 @@ def _check_selector(errs: Errors, field: str, selector: Obj) -> None:
     cel = selector.get("cel")
     if cel is None:
         errs.append(required(f"{field}.cel"))
-    elif len(cel.get("expression", "").encode("utf-8", "replace")) > EXPRESSION:
-        errs.append(too_long(f"{field}.cel.expression", EXPRESSION))
+        return
+    expression, field = cel.get("expression", ""), f"{field}.cel.expression"
+    if len(expression.encode("utf-8", "replace")) > EXPRESSION:
+        errs.append(too_long(field, EXPRESSION))
+        return
+    fault = _fault(expression)
+    if fault:
+        errs.append(invalid(field, expression, fault))
+
+
+@lru_cache(maxsize=256)
+def _fault(expression: str) -> str:
+    """What is wrong with an expression, "" if nothing."""
+    try:
+        given = compile_cel(expression, {"device": _DEVICE}).type
+    except CelError as error:
+        return f"compilation failed: {error}"
+    return "" if given in (BOOL, DYN) else f"must evaluate to bool or the unknown type, not {given}"
 
 
 def check_configuration(errs: Errors, field: str, configuration: Obj) -> None:
