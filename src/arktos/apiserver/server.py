@@ -43,6 +43,13 @@ from arktos.apiserver.custom.sharing import SharedDefinitions
 from arktos.apiserver.custom.upkeep import Upkeep
 from arktos.apiserver.dispatch import Dispatcher
 from arktos.apiserver.documents import Documents
+from arktos.apiserver.dynamic.configurations import (
+    MUTATING_BINDINGS,
+    MUTATING_POLICIES,
+    VALIDATING_BINDINGS,
+    VALIDATING_POLICIES,
+)
+from arktos.apiserver.dynamic.rights import ParameterRights
 from arktos.apiserver.dynamic.stage import DynamicAdmission
 from arktos.apiserver.fairness import configuration
 from arktos.apiserver.fairness.gate import Gate
@@ -275,6 +282,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     machines = MachineClaims(security.floor)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
     limits, quotas = LimitRanges(store), QuotaCharges(store)
+    parameters = ParameterRights(store, authorizer)
 
     def accounts(attempt: Attempt, effects: Effects) -> None:
         if attempt.operation == "create":
@@ -316,6 +324,10 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
                 admission_storage.protect_claim,
                 limits.check_claim,
             ],
+            VALIDATING_POLICIES: [parameters.policy],
+            MUTATING_POLICIES: [parameters.policy],
+            VALIDATING_BINDINGS: [parameters.binding],
+            MUTATING_BINDINGS: [parameters.binding],
             admission_certificates.RESOURCE: [admission_certificates.step(authorizer)],
             **{f"{plural}.{RBAC_GROUP}": [rights] for plural in roles},
         },

@@ -4,6 +4,9 @@
     asked            one request as rules, expressions and webhooks see it
     policies         policies with their bindings and parameters, evaluated
     hooks            webhooks, called
+    running          where expressions run
+    preparing        what policies have of expressions, compiled before they are written
+    rights           who may bind a policy to parameters
     stage            the order of it all
 
 A write asks `DynamicAdmission.about`: one look into a dict where a tenant has configured nothing. Order as in

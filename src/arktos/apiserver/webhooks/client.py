@@ -85,20 +85,22 @@ class WebhookClient:
         self, tenant: str, config: Obj, place: Place, target: str, body: bytes, seconds: float
     ) -> tuple[int, bytes]:
         address, port = await self._locator.locate(tenant, config, place)
-        client = self._client(address, port, place, config.get("caBundle") or "")
+        client = await self._client(address, port, place, config.get("caBundle") or "")
         headers = {"Content-Type": "application/json", "Accept": "application/json, */*"}
         response = await client.request("POST", target, headers=headers, body=body, timeout=seconds, idempotent=True)
         return response.status, response.body
 
-    def _client(self, address: str, port: int, place: Place, bundle: str) -> HttpClient:
+    async def _client(self, address: str, port: int, place: Place, bundle: str) -> HttpClient:
         trust = hashlib.sha256(bundle.encode()).hexdigest() if bundle else ""
         key = (address, port, place.authority, trust)
+        known = self._clients.get(key)
+        context = None if known is not None else await self._context(trust, bundle)
         known = self._clients.get(key)
         if known is None:
             shown = f"[{address}]" if ":" in address else address
             known = self._clients[key] = HttpClient(
                 f"https://{shown}:{port}",
-                ssl_context=self._context(trust, bundle),
+                ssl_context=context,
                 server_name=place.server_name,
                 connections=_CONNECTIONS,
                 user_agent="kube-apiserver-admission",
@@ -113,10 +115,11 @@ class WebhookClient:
         self._clients.move_to_end(key)
         return known
 
-    def _context(self, trust: str, bundle: str) -> ssl.SSLContext:
+    async def _context(self, trust: str, bundle: str) -> ssl.SSLContext:
         known = self._contexts.get(trust)
         if known is None:
-            known = self._contexts[trust] = _trusting(bundle)
+            # Certificates are read beside the loop: the system's roots take tens of milliseconds.
+            known = self._contexts[trust] = await asyncio.to_thread(_trusting, bundle)
             if len(self._contexts) > _CLIENTS:
                 self._contexts.popitem(last=False)
         return known
