@@ -107,7 +107,12 @@ class Machines:
             memory.waiting = ("", "")
         if seen.machine is not None and memory.listed < memory.changes:
             changes = memory.changes
-            memory.snapshots = await snapshots(runtime, seen.machine)
+            try:
+                memory.snapshots = await snapshots(runtime, seen.machine)
+            except RpcError as error:
+                # A disk that cannot be read must not keep everything else of the machine from being told.
+                if error.code != "UNKNOWN":
+                    raise
             # What was done meanwhile is not in them: they are asked for once more.
             memory.listed = changes
         self._tell_ends(record, memory)
