@@ -94,6 +94,25 @@ subresources."""
 REFUSED: Mapping[tuple[str, str, str], str] = {}
 """What is refused on purpose: (group-version, resource or resource/subresource, verb or "" for all of it) -> why."""
 
+PASSIVE = (
+    (
+        "resource.k8s.io/v1: all",
+        "no driver publishes devices here, and the scheduler allocates none; selectors are compiled",
+    ),
+    (
+        "storage.k8s.io/v1: csidrivers, csinodes, csistoragecapacities, volumeattachments, volumeattributesclasses",
+        "no CSI drivers run on the nodes",
+    ),
+    ("networking.k8s.io/v1: ingresses", "an ingress controller of one's own serves them, as in Kubernetes"),
+    (
+        "networking.k8s.io/v1: ipaddresses, servicecidrs",
+        "addresses of services are kept beside the services, per tenant",
+    ),
+    ("networking.k8s.io/v1: networkpolicies", "tenants are apart without them; within a tenant they are not enforced"),
+    ("v1: podtemplates", "nothing reads them, as in Kubernetes"),
+)
+"""Kinds that are validated, stored and watched, and that nothing here acts on."""
+
 _UNSTABLE = (
     "Alpha and beta versions are not served: what they are for changes from minor to minor. Two are, since clients "
     "have nothing else: SelfSubjectReview of `authentication.k8s.io/v1beta1` for kubectl 1.27, and "
@@ -211,9 +230,10 @@ def render(ours: Served) -> str:
         lines.append("")
     lines += ["## Refused", "", "| what | verbs | why |", "|---|---|---|"]
     for group_version, plural, verb in missing(ours):
-        why = REFUSED.get((group_version, plural, verb), "")
-        lines.append(f"| {group_version} {plural} | {verb or 'all'} | {why or 'not there yet'} |")
-    lines += [f"| alpha and beta versions | all | {_UNSTABLE} |", "", "## Encodings and representations", ""]
+        lines.append(f"| {group_version} {plural} | {verb or 'all'} | {REFUSED[group_version, plural, verb]} |")
+    lines += [f"| alpha and beta versions | all | {_UNSTABLE} |", "", "## Stored only", ""]
+    lines += ["Validated, stored and watched; nothing here acts on them.", "", "| what | why |", "|---|---|"]
+    lines += [*(f"| {what} | {why} |" for what, why in PASSIVE), "", "## Encodings and representations", ""]
     lines += ["| what | where | of what |", "|---|---|---|"]
     lines += [f"| {name} | {where} | {of} |" for name, where, of in _FORMS]
     return "\n".join(lines) + "\n"

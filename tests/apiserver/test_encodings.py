@@ -310,6 +310,18 @@ async def test_another_version_than_the_stored_one(api: Any) -> None:
     assert older["spec"]["targetCPUUtilizationPercentage"] == 50
 
 
+async def test_what_is_ours_stays_when_protobuf_writes(api: Any) -> None:
+    made = (await api.post(PODS, api.vm_pod("m"))).ok(201)
+    typed = binary_of(await api.get(f"{PODS}/m", accept=PROTOBUF))
+    assert "virtualMachine" not in typed["spec"] and "tenant" not in typed["metadata"]
+    typed["metadata"]["labels"] = {"seen": "true"}
+    put = await api.put(f"{PODS}/m", protobuf.encode(typed), type=PROTOBUF, accept=PROTOBUF)
+    assert binary_of(put)["metadata"]["labels"] == {"seen": "true"}
+    stored = (await api.get(f"{PODS}/m")).ok()
+    assert stored["spec"] == made["spec"] and stored["metadata"]["hashKey"] == made["metadata"]["hashKey"]
+    assert stored["metadata"]["tenant"] == "system"
+
+
 async def test_a_machine_is_seen_as_its_console(api: Any) -> None:
     await api.post(PODS, api.vm_pod("m"))
     assert not binary_of(await api.get(f"{PODS}/m", accept=PROTOBUF))["spec"].get("containers")

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from tests.conftest import Kubectl, System
 
-UNDER_WAY = {"admissionregistration.k8s.io/v1", "apiregistration.k8s.io/v1"}
 SCRIPT = Path(__file__).parents[2] / "scripts" / "write_conformance.py"
 
 
@@ -43,4 +42,4 @@ def test_the_page_is_what_is_served(served: Any) -> None:
 
 def test_what_is_missing_has_a_reason(served: Any) -> None:
     without = [entry for entry in script().missing(served) if entry not in script().REFUSED]
-    assert [entry for entry in without if entry[0] not in UNDER_WAY] == []
+    assert without == []
