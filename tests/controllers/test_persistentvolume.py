@@ -11,7 +11,7 @@ from arktos.controllers.persistentvolume.claims import World
 
 Obj = dict[str, Any]
 LATE = {
-    "metadata": {"name": "local"},
+    "metadata": {"name": "local", "tenant": "system"},
     "provisioner": provisioning.PROVISIONER,
     "volumeBindingMode": "WaitForFirstConsumer",
     "parameters": {"path": "/data/"},
@@ -114,6 +114,8 @@ def test_a_volume_is_made_on_the_node_that_was_chosen() -> None:
     assert made is not None and made["spec"]["hostPath"]["path"] == "/data/acme/pvc-c1"
     assert matching.reaches(made, NODE) and not matching.reaches(made, {"metadata": {"name": "n2"}})
     assert matching.is_for(made, wanting) and matching.fits(made, wanting)
+    own = stepped(wanting, storage_class={**LATE, "metadata": {"name": "local", "tenant": "acme"}}, node=NODE).make
+    assert own is not None and own["spec"]["hostPath"]["path"] == "/var/lib/arktos/local-volumes/acme/pvc-c1"
     gone = stepped(wanting, storage_class=LATE, node=None)
     assert gone.annotate == {claims.SELECTED_NODE: None}
 

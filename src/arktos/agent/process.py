@@ -227,6 +227,7 @@ class Agent:
         parts: list[Coroutine[Any, Any, None]] = [
             self.sources.run(),
             self.volumes.run(),
+            self.volumes.provisioned.run(),
             self.service.run(),
             self.actions.run(),
             self.node.run(),

@@ -76,9 +76,12 @@ class NodeRights:
         return any(wanted in self.references(pod) for pod in self.pods(node, attrs.tenant, attrs.namespace))
 
     def claimed(self, node: str, attrs: Attributes) -> bool:
-        """A volume that is bound to a claim of a pod of the node."""
+        """A volume that is bound to a claim of a pod of the node; and whether one is there at all, since what was made
+        for it on the node goes when it has gone."""
         record = self._stored("persistentvolumes", attrs)
-        claim = (decode(record)["spec"].get("claimRef") or {}) if record is not None else {}
+        if record is None:
+            return attrs.verb == "get"
+        claim = decode(record)["spec"].get("claimRef") or {}
         wanted = ("persistentvolumeclaims", claim.get("name", ""))
         if attrs.verb != "get" or not claim.get("namespace"):
             return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from arktos.agent.volumes.provisioned import PROVISIONED_BY, PROVISIONER
 from arktos.agent.volumes.volume import VolumeError
 from arktos.model.kinds import Obj
 
@@ -22,7 +23,8 @@ class Reader(Protocol):
 @dataclass(frozen=True, slots=True)
 class Claimed:
     """A persistent volume that lies on this node: `path`, to be made or checked as `host_path_type` says (None for a
-    local volume, which must be there)."""
+    local volume, which must be there). `provisioned` is the name of one that was made for its claim, whose directory we
+    make."""
 
     path: str
     block: bool
@@ -31,6 +33,7 @@ class Claimed:
     mount_options: tuple[str, ...] = ()
     host_path_type: str | None = None
     group: int | None = None
+    provisioned: str = ""
 
 
 def claim_name(pod: Obj, volume: Obj) -> str:
@@ -87,7 +90,10 @@ def _placed(found: Obj, claim: Obj, read_only: bool) -> Claimed:
     options, group = tuple(spec.get("mountOptions") or ()), _group(found)
     if local := spec.get("local"):
         return Claimed(local["path"], block, read_only, local.get("fsType") or "", options, None, group)
-    if host := spec.get("hostPath"):
+    host = spec.get("hostPath")
+    if host and (found["metadata"].get("annotations") or {}).get(PROVISIONED_BY) == PROVISIONER:
+        return Claimed(host["path"], block, read_only, "", options, None, group, found["metadata"]["name"])
+    if host:
         return Claimed(host["path"], block, read_only, "", options, host.get("type") or "", group)
     kinds = ", ".join(key for key, value in sorted(spec.items()) if isinstance(value, dict) and key not in _NO_SOURCES)
     raise VolumeError(

@@ -18,6 +18,7 @@ from arktos.agent.spec.volume_sources import volume_sources
 from arktos.agent.volumes import atomic, claims, confined, emptydir, hostpath, localdisk, mounting, mounts
 from arktos.agent.volumes.ownership import READ_ONLY, Ownership, give_to_group, ownership
 from arktos.agent.volumes.payload import Material, files_of
+from arktos.agent.volumes.provisioned import Provisioned
 from arktos.agent.volumes.tokens import Tokens
 from arktos.agent.volumes.usage import Usage, measure
 from arktos.agent.volumes.volume import (
@@ -29,6 +30,7 @@ from arktos.agent.volumes.volume import (
     plugin_of,
 )
 from arktos.client import Client, ConnectionFailed
+from arktos.model import registry
 from arktos.model.kinds import Obj
 from arktos.model.status import ApiError
 from arktos.rpc.protos import cri_pb2 as pb
@@ -79,6 +81,7 @@ class Volumes:
         self._complain = complain
         self._clock = clock
         self._tokens = Tokens(client, clock)
+        self.provisioned = Provisioned(root.parent / "provisioned.json", partial(_volume, client))
         self._pods: dict[str, _Pod] = {}
         self._stale: set[str] = set()
         self._wake = asyncio.Event()
@@ -254,6 +257,8 @@ class Volumes:
         name = volume["name"]
         found = await claims.claimed(held.pod, volume, self._sources)
         made = partial(MountedVolume, name, plugin, read_only=found.read_only, group=found.group)
+        if found.provisioned:
+            await self.provisioned.make(held.pod["metadata"].get("tenant", ""), found.provisioned, found.path)
         if found.block:
             return made(path=await asyncio.to_thread(localdisk.device, found.path), block=True)
         if found.host_path_type is not None:
@@ -302,6 +307,10 @@ class Volumes:
             except ValueError:
                 continue
         return found
+
+
+async def _volume(client: Client, tenant: str, name: str) -> Obj:
+    return await client.get(registry.by_resource("persistentvolumes"), name, tenant=tenant)
 
 
 def _write(path: Path, files: Mapping[str, atomic.File], owner: Ownership, in_memory: bool) -> None:

@@ -1,12 +1,12 @@
 """Volumes that are made on a node for a claim: pure.
 
-A volume is a directory on the node that the scheduler chose, below the `path` that the storage class tells. The node's
-agent makes the directory when the first pod uses it.
+A volume is a directory on the node that the scheduler chose, below the `path` that the operators' storage class tells.
+The node's agent makes the directory when the first pod uses it, and removes it when the volume has gone.
 """
 
 from __future__ import annotations
 
-from arktos.model.kinds import Obj
+from arktos.model.kinds import SYSTEM_TENANT, Obj
 
 PROVISIONER = "arktos.io/local-path"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
@@ -22,7 +22,9 @@ def volume(claim: Obj, storage_class: Obj, node: Obj) -> Obj:
     """The volume to create, bound to its claim from the start."""
     meta = claim["metadata"]
     name = name_for(claim)
-    root = (storage_class.get("parameters") or {}).get("path") or DEFAULT_PATH
+    # A tenant's own class says nothing of the nodes' file systems.
+    told = storage_class["metadata"].get("tenant") == SYSTEM_TENANT
+    root = ((storage_class.get("parameters") or {}).get("path") if told else "") or DEFAULT_PATH
     host = node["metadata"]["name"]
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [host]}]}
     return {
