@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import Any
 
+from arktos.wire.http import Response
+
 MAPS = "/api/v1/namespaces/default/configmaps"
 GROUP = "admissionregistration.k8s.io"
 
@@ -308,3 +310,43 @@ async def test_policies_that_do_not_compile_are_refused(asking: Any, rules: Any)
     assert "undeclared reference to 'params'" in causes["spec.validations[2].expression"]
     huge = {**spec, "validations": [{"expression": f"true{' && true' * 1000}"} for _ in range(8)]}
     (await api.post(path, {"metadata": {"name": "p"}, "spec": huge})).refused(422, "expressions may have")
+
+
+async def test_evictions_and_connections(asking: Any, rules: Any) -> None:
+    api = asking.api
+    pods = "/api/v1/namespaces/default/pods"
+    (await api.post(pods, api.pod("p"))).ok(201)
+    evictions = {"resourceRules": [rules("CREATE", resources=("pods/eviction",))]}
+    await asking.policy("stay", "object.kind != 'Eviction'", matchConstraints=evictions)
+    (await api.post(f"{pods}/p/eviction", {"metadata": {"name": "p"}})).refused(422, "'stay'")
+    (await api.get(f"{pods}/p")).ok()
+
+    class Connected:
+        async def answer(self, call: Any) -> Response:
+            return Response(200, b"{}")
+
+    api.dispatcher._routes._connections = Connected()
+    (await api.post(f"{pods}/p/exec?command=ls&container=c", None)).ok()
+    connects = {"resourceRules": [rules("CONNECT", resources=("pods/exec",))]}
+    shell = (
+        "object.kind == 'PodExecOptions' && !(object.command[0] in ['sh', 'bash']) && request.operation == 'CONNECT'"
+    )
+    await asking.policy("no-shell", shell, matchConstraints=connects)
+    (await api.post(f"{pods}/p/exec?command=ls&command=-l&stdin=true", None)).ok()
+    (await api.post(f"{pods}/p/exec?command=sh&tty=true", None)).refused(422, "'no-shell'")
+
+
+async def test_long_policies_are_compiled_beside_the_loop(asking: Any, rules: Any) -> None:
+    api = asking.api
+    deployments = {"resourceRules": [rules(resources=("deployments",), group="apps")]}
+    long = [{"expression": " && ".join([f"object.spec.replicas > {n}"] * 250)} for n in range(6)]
+    spec = {"matchConstraints": deployments, "validations": long}
+    path = f"/apis/{GROUP}/v1/validatingadmissionpolicies"
+    request = asyncio.create_task(api.post(path, {"metadata": {"name": "long"}, "spec": spec}))
+    longest, last = 0.0, time.perf_counter()
+    while not request.done():
+        await asyncio.sleep(0)
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    (await request).ok(201)
+    assert longest < 0.15  # the interpreter changes threads every few milliseconds; compiling takes hundreds
