@@ -21,6 +21,7 @@ from arktos.client.ratelimit import Backoff
 from arktos.client.serving import HealthServer
 from arktos.network.cni import install
 from arktos.network.cni.daemon import POD_WAIT, CniDaemon
+from arktos.network.dns.askers import NodeAskers
 from arktos.network.dns.server import DnsServer
 from arktos.network.dns.server import zone as dns_zone
 from arktos.network.embedded import host, plumbing
@@ -160,7 +161,9 @@ class NodeNetwork:
         def known(tenant: str) -> bool:
             return services.synced(tenant) and slices.synced(tenant)
 
-        return DnsServer(self.watches, network.tenant_of, zone, options.resolv_conf, known=known)
+        own = (options.node_ip, options.cluster_dns)
+        askers = NodeAskers(network.tenant_of, own, self.watches.local_pods)
+        return DnsServer(self.watches, askers, zone, options.resolv_conf, known=known)
 
     async def _serve(self, network: EmbeddedNetwork) -> None:
         options = self._options

@@ -170,6 +170,31 @@ def test_a_tenants_service_leads_to_its_own_pods(tenants: dict[str, Any], until:
         assert acme.run("exec", pod, "--", "ping", "-c1", "-W1", target).returncode != 0
 
 
+@pytest.mark.parametrize("name", TENANTS)
+def test_through_the_api_to_pods_and_services(tenants: dict[str, Any], name: str, until: Callable[..., Any]) -> None:
+    """By name and port, also where others have pods and services of the same names; nobody else's."""
+    kubectl = tenants[name]
+    pod, marker = f"files-{name}", f"only of {name}"
+    script = f"mkdir /www; echo '{marker}' >/www/page; exec httpd -f -p 8080 -h /www"
+    kubectl("run", pod, "--image=busybox", "--port=8080", "--", "sh", "-c", script)
+    kubectl("expose", "pod", pod, "--name=files", "--port=80", "--target-port=8080")
+    kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=30s")
+    base = "/api/v1/namespaces/default"
+    for path in (f"pods/{pod}:8080", f"pods/http:{pod}:8080", "services/files:80", "services/files"):
+        fetch = ("get", "--raw", f"{base}/{path}/proxy/page")
+        until(lambda fetch=fetch: kubectl.run(*fetch).stdout == f"{marker}\n", 20, path)
+    missing = kubectl.run("get", "--raw", f"{base}/pods/{pod}:8080/proxy/none")
+    assert missing.returncode != 0
+    others = next(each for each in TENANTS if each != name)
+    found = kubectl.run("get", "--raw", f"{base}/pods/files-{others}:8080/proxy/page")
+    assert found.returncode != 0
+    assert "not found" in found.stderr
+    closed = kubectl.run("get", "--raw", f"{base}/pods/{pod}:9/proxy/page")
+    assert closed.returncode != 0
+    assert "refused" in closed.stderr
+    kubectl("delete", f"pod/{pod}", "service/files", "--grace-period=1", "--timeout=40s")
+
+
 def test_pods_reach_the_api(shared_node: Any, tenants: dict[str, Any], tmp_path: Path) -> None:
     """At the address of the Service `kubernetes`, with the service account's token, which is its own tenant's."""
     mount = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -191,6 +216,19 @@ def test_pods_reach_the_api(shared_node: Any, tenants: dict[str, Any], tmp_path:
             check=True,
         )
         assert {item["metadata"]["tenant"] for item in json.loads(found.stdout)["items"]} == {name}
+
+
+def test_names_for_pods_on_the_nodes_own_network(shared_node: Any, until: Callable[..., Any]) -> None:
+    """The operator's, who alone may have them here, get the names of the operator's services."""
+    spec = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
+    command = ("--", "sh", "-c", "sleep 1000")
+    kubectl = shared_node.admin
+    kubectl("run", "on-host", "--image=busybox", f"--overrides={json.dumps({'spec': spec})}", *command)
+    kubectl("wait", "--for=condition=Ready", "pod/on-host", "--timeout=40s")
+    ask = ("exec", "on-host", "--", "nslookup", "kubernetes.default.svc.cluster.local")
+    until(lambda: "10.96.0.1\n" in kubectl.run(*ask).stdout, 20, "an answer")
+    assert kubectl.run("exec", "on-host", "--", "nslookup", "web.default.svc.cluster.local").returncode != 0
+    kubectl("delete", "pod", "on-host", "--grace-period=1", "--timeout=40s")
 
 
 def process_of(node: Any, pod: Any) -> str:

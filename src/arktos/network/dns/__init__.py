@@ -3,6 +3,7 @@
     a query -> who asks? -> a cluster name: `zone.lookup` over the asker's own tenant
                          -> another name: `forward` to the node's own resolvers
 
+* `askers`: whose names a source address is answered, that of the node itself included.
 * `records`: services, endpoints and pods by tenant, as mirrors tell them.
 * `zone`: pure; names and types to answers.
 * `messages`: wire form: what may be asked, how an answer is written, truncated and remembered.
