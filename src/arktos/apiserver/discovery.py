@@ -56,7 +56,7 @@ class Served:
 
     def __init__(self, kinds: Sequence[Kind], beside: Served | None = None) -> None:
         self.custom = kinds if beside is not None else ()
-        self._kinds = (*beside._kinds, *kinds) if beside is not None else tuple(kinds)
+        self._kinds: tuple[Kind, ...] = (*beside._kinds, *kinds) if beside is not None else tuple(kinds)
         self._beside = beside
         self._own = frozenset(kind.group for kind in kinds)
         self._documents: dict[tuple[str, ...], Document] = {}
@@ -72,8 +72,9 @@ class Served:
             versions = found.setdefault(kind.group, [])
             if kind.version not in versions:
                 versions.append(kind.version)
-        for group in self._own if self._beside is not None else ():
-            if group not in self._beside.groups:
+        built_in = self._beside.groups if self._beside is not None else found
+        for group in self._own:
+            if group not in built_in:
                 found[group].sort(key=version_priority)
         ranks = {group: rank for rank, group in enumerate(_ORDER)}
         return {g: tuple(found[g]) for g in sorted(found, key=lambda g: (ranks.get(g, len(ranks)), g))}

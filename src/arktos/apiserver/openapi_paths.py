@@ -131,7 +131,8 @@ class _Writer:
         self._tag = f"{camel}_{kind.version}"
         self._prefix = camel[0].upper() + camel[1:] + kind.version.capitalize()
         self._gvk = (kind.group, kind.version, kind.kind)
-        self._takes, self._patches = (BODIES, PATCHES) if kind.custom is None else (BODIES[:2], PATCHES[:3])
+        self._takes: tuple[str, ...] = BODIES if kind.custom is None else BODIES[:2]
+        self._patches: tuple[str, ...] = PATCHES if kind.custom is None else PATCHES[:3]
 
     def paths(self) -> Iterator[Path]:
         kind = self._kind

@@ -6,18 +6,19 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from arktos.apiserver.encoding import decode
 from arktos.model import selectors
 from arktos.model.custom.definition import CustomType, Definition
 from arktos.model.custom.names import SHARED
-from arktos.model.kinds import ALL_TENANTS, SYSTEM_TENANT, Kind
+from arktos.model.kinds import ALL_TENANTS, SYSTEM_TENANT, Kind, Obj
 from arktos.model.status import ServiceUnavailable
 from arktos.store.records import AtRevision, Key, Query, Record, Store
 
 RESOURCE = "customresourcedefinitions.apiextensions.k8s.io"
 
-_COMPILED = 2048
-"""Definitions that are held compiled; what is not is compiled again."""
+_HELD = 8192
+"""Definitions that are held read, at one or two KB each."""
+_WARM = 512
+"""Those of them whose schemas are held compiled, at some ten KB each."""
 
 
 class DefinitionChanged(ServiceUnavailable):
@@ -48,6 +49,7 @@ class Definitions:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._compiled: OrderedDict[Key, Definition] = OrderedDict()
+        self._warm: OrderedDict[Key, Definition] = OrderedDict()
 
     def lookup(self, tenant: str, group: str, version: str, plural: str) -> Kind | None:
         """The kind that a tenant serves here, None if it has no established definition of it. For `all`, the kind as
@@ -60,7 +62,15 @@ class Definitions:
         definition = self.of(tenant, name)
         if definition is None or not definition.established:
             return None
+        self._warmed(definition)
         return definition.kind(version)
+
+    def _warmed(self, definition: Definition) -> None:
+        key = definition_key(definition.tenant, definition.name)
+        self._warm[key] = definition
+        self._warm.move_to_end(key)
+        if len(self._warm) > _WARM:
+            self._warm.popitem(last=False)[1].cool()
 
     def of(self, tenant: str, name: str) -> Definition | None:
         """The definition that counts in a tenant: its own, else the one that `system` shares."""
@@ -77,13 +87,13 @@ class Definitions:
         if known is not None and known.revision == record.revision:
             self._compiled.move_to_end(record.key)
             return known
-        made = Definition(decode(record), record.revision)
-        if known is not None and known.uid == made.uid and known.spec == made.spec:
+        made = Definition(record.body, record.revision)
+        if known is not None and known.uid == made.uid and bytes(known.spec) == bytes(made.spec):
             # Labels, status: what is stored stays in shape, and what was compiled stays true.
             made.since = known.since
         self._compiled[record.key] = made
         self._compiled.move_to_end(record.key)
-        if len(self._compiled) > _COMPILED:
+        if len(self._compiled) > _HELD:
             self._compiled.popitem(last=False)
         return made
 
@@ -103,6 +113,10 @@ class Definitions:
         """The established definitions of a tenant, by name."""
         found = (self.compiled(record) for record in self.records(tenant))
         return [definition for definition in found if definition.established]
+
+    def outlines(self, tenant: str) -> list[Obj]:
+        """What names are judged by, of the definitions that a tenant has itself."""
+        return [self.compiled(record).outline() for record in self._store.list(Query(RESOURCE, tenant)).records]
 
     def _shared(self) -> list[Record]:
         records = self._store.list(Query(RESOURCE, SYSTEM_TENANT)).records

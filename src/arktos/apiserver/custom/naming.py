@@ -6,18 +6,18 @@ import time
 from collections.abc import Callable
 
 from arktos.apiserver.admission import Attempt, Effects
-from arktos.apiserver.custom.definitions import RESOURCE, unchanged
-from arktos.apiserver.encoding import decode, stamp
+from arktos.apiserver.custom.definitions import Definitions, unchanged
+from arktos.apiserver.encoding import stamp
 from arktos.model.custom import names
 from arktos.model.kinds import Obj
-from arktos.store.records import Query, Store
+from arktos.store.records import Store
 
 
 class Naming:
     """Steps for the admission chain."""
 
     def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
-        self._store = store
+        self._definitions = Definitions(store)
         self._clock = clock
 
     def step(self, attempt: Attempt, effects: Effects) -> None:
@@ -27,10 +27,7 @@ class Naming:
             return
         obj = attempt.obj
         if _is_readable(obj):
-            obj["status"] = names.accept(obj, self.others(attempt.call.tenant), stamp(self._clock()))
-
-    def others(self, tenant: str) -> list[Obj]:
-        return [decode(record) for record in self._store.list(Query(RESOURCE, tenant)).records]
+            obj["status"] = names.accept(obj, self._definitions.outlines(attempt.call.tenant), stamp(self._clock()))
 
 
 def _is_readable(obj: Obj) -> bool:

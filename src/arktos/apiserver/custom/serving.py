@@ -39,9 +39,9 @@ class CustomResources:
         """As the dispatcher answers calls for built-in kinds."""
         custom = call.kind.custom
         assert custom is not None
-        if custom.raw.get("deprecated"):
+        if custom.raw.deprecated:
             kind = call.kind
-            told = custom.raw.get("deprecationWarning") or f"{kind.api_version} {kind.kind} is deprecated"
+            told = custom.raw.deprecation_warning or f"{kind.api_version} {kind.kind} is deprecated"
             call.warnings.append(told)
         if verb == "create" and custom.definition.terminating and not call.info.subresource:
             raise MethodNotAllowed(f"{verb} not allowed while custom resource definition is terminating")

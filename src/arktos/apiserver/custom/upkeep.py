@@ -90,6 +90,7 @@ class Upkeep:
             await self._wake.wait()
             self._wake.clear()
             while self._queue:
+                await asyncio.sleep(0)
                 key = next(iter(self._queue))
                 del self._queue[key]
                 try:
@@ -116,15 +117,20 @@ class Upkeep:
 
     async def _name(self, record: Record, *, new: bool) -> None:
         """Gives a definition the names that it can have now. Of two that came at once, the later one yields."""
+        definition = self._definitions.compiled(record)
+        if not new and names.holds(definition.status, names.NAMES_ACCEPTED):
+            return
+        found = [
+            self._definitions.compiled(other) for other in self._store.list(Query(RESOURCE, record.key.tenant)).records
+        ]
         obj = decode(record)
-        others = [decode(other) for other in self._store.list(Query(RESOURCE, record.key.tenant)).records]
         if new:
-            earlier = [other for other in others if int(other["metadata"]["resourceVersion"]) < record.revision]
-            judged = {**obj, "status": {**(obj.get("status") or {}), "acceptedNames": {}}}
-            if names.accept(judged, earlier, "")["acceptedNames"] != (obj.get("status") or {}).get("acceptedNames"):
+            earlier = [other.outline() for other in found if other.revision < record.revision]
+            judged = {**obj, "status": {**definition.status, "acceptedNames": {}}}
+            if names.accept(judged, earlier, "")["acceptedNames"] != definition.status.get("acceptedNames"):
                 obj = judged
-        status = names.accept(obj, others, stamp(self._clock()))
-        if status != (decode(record).get("status") or {}):
+        status = names.accept(obj, [other.outline() for other in found], stamp(self._clock()))
+        if status != definition.status:
             await self._store_status(record, {**obj, "status": status})
 
     async def _store_status(self, record: Record, obj: Obj) -> None:

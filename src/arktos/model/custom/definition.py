@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cached_property
 
+import msgspec
+
 from arktos.model import structure
 from arktos.model.columns_cell import AGE, NAME, Printer
 from arktos.model.custom import names, printing, rules, typed, values
 from arktos.model.custom.rules import INLINE
 from arktos.model.custom.schema import EMPTY, Node, apply_defaults, prune
-from arktos.model.kinds import Column, Kind, Obj, Scope, Subresource
+from arktos.model.kinds import SYSTEM_TENANT, Column, Kind, Obj, Scope, Subresource
 from arktos.model.rows import READ_WRITE, SCALE
 from arktos.model.schema import Schema
 from arktos.model.status import FieldError
@@ -26,28 +28,83 @@ _FINALIZED = ("create", "delete", "deletecollection", "get", "list", "patch", "u
 Convert = Callable[[Obj, str], Obj]
 
 
+class Version(msgspec.Struct, frozen=True, rename="camel"):
+    """One version as it is stored, its schema undecoded."""
+
+    name: str
+    served: bool = False
+    storage: bool = False
+    deprecated: bool = False
+    deprecation_warning: str = ""
+    schema: msgspec.Raw = msgspec.Raw(b"null")
+    subresources: Obj | None = None
+    additional_printer_columns: list[Obj] | None = None
+    selectable_fields: list[Obj] | None = None
+
+
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    group: str
+    names: Obj
+    versions: list[Version]
+    scope: str = ""
+    conversion: Obj | None = None
+    preserve_unknown_fields: bool = False
+
+
+class _Metadata(msgspec.Struct, frozen=True, rename="camel"):
+    name: str
+    uid: str = ""
+    tenant: str = ""
+    labels: dict[str, str] | None = None
+    deletion_timestamp: str = ""
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    metadata: _Metadata
+    spec: msgspec.Raw
+    status: Obj = {}
+
+
+_stored = msgspec.json.Decoder(_Stored)
+_spec = msgspec.json.Decoder(_Spec)
+
+
 class Definition:
     """`tenant` is whose definition it is (`system` for one that is shared), `revision` the one it was read at. Objects
     written after `since` are stored as this definition has them; older ones are brought into shape when they are read.
     """
 
-    def __init__(self, obj: Obj, revision: int, since: int = 0) -> None:
-        metadata, self.spec = obj["metadata"], obj["spec"]
-        self.name: str = metadata["name"]
-        self.uid: str = metadata.get("uid", "")
-        self.tenant: str = metadata.get("tenant", "")
+    def __init__(self, body: bytes, revision: int) -> None:
+        """From the definition's JSON, which is held, its schemas undecoded."""
+        stored = _stored.decode(body)
+        metadata, spec = stored.metadata, _spec.decode(stored.spec)
+        self.spec = stored.spec
+        self.name = metadata.name
+        self.uid = metadata.uid
+        self.tenant = metadata.tenant
         self.revision = revision
-        self.since = since or revision
-        self.group: str = self.spec["group"]
-        self.status: Obj = obj.get("status") or {}
-        self.names: Obj = {**self.spec["names"], **(self.status.get("acceptedNames") or {})}
+        self.since = revision
+        self.group = spec.group
+        self.namespaced = spec.scope == "Namespaced"
+        self.keeps_unknown = spec.preserve_unknown_fields
+        """Whether nothing is pruned, as it was with v1beta1."""
+        self.status = stored.status
+        self.names: Obj = {**spec.names, **(self.status.get("acceptedNames") or {})}
         self.established = names.holds(self.status, names.ESTABLISHED)
-        self.terminating = "deletionTimestamp" in metadata or names.holds(self.status, names.TERMINATING)
-        self.shared = names.is_shared(metadata)
-        self.versions: Mapping[str, Obj] = {found["name"]: found for found in self.spec["versions"]}
-        self.storage: str = next((name for name, found in self.versions.items() if found.get("storage")), "")
-        self.conversion: Obj = self.spec.get("conversion") or {"strategy": "None"}
+        self.terminating = bool(metadata.deletion_timestamp) or names.holds(self.status, names.TERMINATING)
+        self.shared = self.tenant == SYSTEM_TENANT and (metadata.labels or {}).get(names.SHARED) == "true"
+        self.versions: Mapping[str, Version] = {found.name: found for found in spec.versions}
+        self.storage: str = next((name for name, found in self.versions.items() if found.storage), "")
+        self.conversion: Obj = spec.conversion or {"strategy": "None"}
         self._kinds: dict[str, Kind] = {}
+
+    def cool(self) -> None:
+        """Drops what was compiled; it is compiled again when it is needed."""
+        self._kinds = {}
+
+    def outline(self) -> Obj:
+        """As much of the definition as names are judged by."""
+        return {"metadata": {"name": self.name}, "spec": {"group": self.group}, "status": self.status}
 
     @property
     def resource(self) -> str:
@@ -62,17 +119,17 @@ class Definition:
     @property
     def scope(self) -> Scope:
         """What Kubernetes calls cluster-scoped belongs to a tenant."""
-        return Scope.NAMESPACE if self.spec.get("scope") == "Namespaced" else Scope.TENANT
+        return Scope.NAMESPACE if self.namespaced else Scope.TENANT
 
     def served(self) -> list[str]:
         """The served versions, the preferred one first (by Kubernetes' version priority)."""
-        found = (name for name, version in self.versions.items() if version.get("served"))
+        found = (name for name, version in self.versions.items() if version.served)
         return sorted(found, key=names.version_priority)
 
     def kind(self, version: str) -> Kind | None:
         """The row of a served version, None if there is no such version."""
         found = self.versions.get(version)
-        return self.row(version) if found is not None and found.get("served") else None
+        return self.row(version) if found is not None and found.served else None
 
     @property
     def stored(self) -> Kind:
@@ -120,28 +177,28 @@ class Definition:
 class CustomType:
     """What one version of a definition says of its objects."""
 
-    def __init__(self, definition: Definition, raw: Obj) -> None:
+    def __init__(self, definition: Definition, raw: Version) -> None:
         self.definition = definition
         self.raw = raw
-        self.version: str = raw["name"]
+        self.version = raw.name
         self.mark = (definition.tenant, definition.name, definition.uid, self.version, definition.since)
         """Tells this version's objects, as read, from those of every other version and definition."""
         self.shown = f"{definition.tenant}/{definition.name}/{self.version}@{definition.revision}"
         """Tells how lists of it look."""
-        subresources: Obj = raw.get("subresources") or {}
+        subresources: Obj = raw.subresources or {}
         self.scale: Obj | None = subresources.get("scale")
         self.subresources: dict[str, Subresource] = {}
         if "status" in subresources:
             self.subresources["status"] = Subresource("status", READ_WRITE)
         if self.scale is not None:
             self.subresources["scale"] = SCALE
-        fields = raw.get("selectableFields") or ()
+        fields = raw.selectable_fields or ()
         self.selectable = {path.lstrip("."): path.lstrip(".") for path in (each["jsonPath"] for each in fields)}
 
     @cached_property
     def root(self) -> Node:
         """The schema of an object as a whole."""
-        found = (self.raw.get("schema") or {}).get("openAPIV3Schema")
+        found = (msgspec.json.decode(self.raw.schema) or {}).get("openAPIV3Schema")
         return Node(found) if found else EMPTY
 
     @cached_property
@@ -152,7 +209,7 @@ class CustomType:
     @cached_property
     def printer(self) -> Printer:
         """How lists of it are shown."""
-        declared = self.raw.get("additionalPrinterColumns")
+        declared = self.raw.additional_printer_columns
         if not declared:
             return Printer((NAME, *_AGE), printing.cells([printing.AGE]))
         columns = tuple(
@@ -172,11 +229,6 @@ class CustomType:
         """The rules of `x-kubernetes-validations` in the schema."""
         return rules.Rules(self.root)
 
-    @property
-    def keeps_unknown(self) -> bool:
-        """Whether nothing is pruned (`preserveUnknownFields` of definitions that were made with v1beta1)."""
-        return bool(self.definition.spec.get("preserveUnknownFields"))
-
     def check(self, obj: Obj) -> Structure:
         """As `structure.check`: metadata gets into shape, fields that the schema does not have go."""
         meta = obj.get("metadata")
@@ -193,7 +245,7 @@ class CustomType:
             FieldError(f"metadata.{error.field}", error.reason, error.message) for error in inner.type_errors
         )
         found.unknown.extend(f"metadata.{path}" for path in inner.unknown)
-        if not self.keeps_unknown:
+        if not self.definition.keeps_unknown:
             found.unknown.extend(prune(self.root, obj))
         return found
 
@@ -203,7 +255,7 @@ class CustomType:
 
     def shape_up(self, obj: Obj) -> None:
         """Brings a stored object, maybe of an older schema, into the shape of this version, in place."""
-        if not self.keeps_unknown:
+        if not self.definition.keeps_unknown:
             prune(self.root, obj)
         apply_defaults(self.root, obj)
 

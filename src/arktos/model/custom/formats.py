@@ -46,7 +46,9 @@ def _date(value: str) -> bool:
 
 def _date_time(value: str) -> bool:
     found = _DATE_TIME.fullmatch(value)
-    return bool(found) and _date(found[1]) and int(found[2]) < 24 and int(found[3]) < 60 and int(found[4]) < 61
+    if found is None:
+        return False
+    return _date(found[1]) and int(found[2]) < 24 and int(found[3]) < 60 and int(found[4]) < 61
 
 
 def _address(value: str, version: int = 0) -> bool:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from arktos.model.kinds import SYSTEM_TENANT, Obj
+from arktos.model.kinds import Obj
 
 ESTABLISHED = "Established"
 NAMES_ACCEPTED = "NamesAccepted"
@@ -31,11 +31,6 @@ _STAGES = {"alpha": 1, "beta": 2}
 def holds(status: Obj, condition: str) -> bool:
     """Whether a condition is True."""
     return any(c.get("type") == condition and c.get("status") == "True" for c in status.get("conditions") or ())
-
-
-def is_shared(metadata: Obj) -> bool:
-    """Whether every tenant has this definition of `system`."""
-    return metadata.get("tenant") == SYSTEM_TENANT and (metadata.get("labels") or {}).get(SHARED) == "true"
 
 
 def is_protected(group: str) -> bool:

@@ -180,12 +180,12 @@ class _Walk:
         elif name == "anyOf":
             if not held:
                 self._composed(path, "must validate at least one schema (anyOf)")
-                self.errs += min(failures, key=len)
+                self.errs += sorted(failures, key=len)[0]
         elif held != 1:
             told = f"Found {held} valid alternatives" if held else "Found none valid"
             self._composed(path, f"must validate one and only one schema (oneOf). {told}")
             if not held:
-                self.errs += min(failures, key=len)
+                self.errs += sorted(failures, key=len)[0]
 
     def _composed(self, path: str, why: str) -> None:
         self.errs.append(FieldError("<nil>", "FieldValueInvalid", f'Invalid value: "": "{path}" {why}'))
