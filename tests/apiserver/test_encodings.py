@@ -157,6 +157,28 @@ async def test_a_watch_that_is_too_old_says_so(new_api: Any) -> None:
         await api.store.close()
 
 
+async def test_a_watch_goes_on_after_what_does_not_fit(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    reply = await api.reply("GET", f"{SECRETS}?watch=true", accept=PROTOBUF)
+    stream = _Recorded()
+    reply.open(stream)
+    encode = protobuf.encode_bare
+
+    def picky(obj: Obj) -> bytes:
+        if "data" in obj and obj["metadata"]["name"] == "odd":
+            raise protobuf.EncodeError("data: it does not fit")
+        return encode(obj)
+
+    monkeypatch.setattr(protobuf, "encode_bare", picky)
+    for name in ("odd", "plain"):
+        (await api.post(SECRETS, secret(name, key="v"))).ok(201)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    (_, odd), (_, plain) = stream.events()
+    assert odd["metadata"]["name"] == "odd" and "data" not in odd and plain["data"] == {"key": "dg=="}
+    refused = await api.get(f"{SECRETS}/odd", accept=PROTOBUF)
+    assert refused.code == 406 and protobuf.decode(refused.body)["reason"] == "NotAcceptable"
+
+
 async def test_typed_writes(api: Any) -> None:
     """What Go's typed clients send: bodies of every kind of request in protobuf, answers too."""
 

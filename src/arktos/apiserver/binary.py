@@ -15,8 +15,10 @@ from arktos.apiserver.encoding import loads
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import NotAcceptable
 from arktos.store.records import Record
-from arktos.wire import protobuf
+from arktos.wire import logs, protobuf
 from arktos.wire.http import Response
+
+log = logs.get_logger(__name__)
 
 STREAM_TYPE = protobuf.CONTENT_TYPE + ";stream=watch"
 GENERATION = 16 << 20
@@ -91,6 +93,16 @@ class Form:
     def body(self, record: Record) -> bytes:
         """An object's enveloped form. NotAcceptable."""
         return enveloped(self.api_version, self.kind, (self.message(record),))
+
+    def event(self, record: Record) -> bytes:
+        """As `body`, for a watch, which must go on: of an object that does not fit, its metadata."""
+        try:
+            return self.body(record)
+        except NotAcceptable as error:
+            log.error("no protobuf", resource=record.key.resource, name=record.key.name, error=str(error))
+            obj = loads(self._to_json(record))
+            found = {name: obj[name] for name in ("apiVersion", "kind", "metadata")}
+            return enveloped(self.api_version, self.kind, (encoded(found),))
 
     def one(self, record: Record, status: int, headers: Sequence[tuple[str, str]]) -> Response:
         return Response(status, self.body(record), protobuf.CONTENT_TYPE, headers)

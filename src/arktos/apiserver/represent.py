@@ -229,7 +229,7 @@ def _binary_watch(call: Call) -> Encoding:
 
     return Encoding(
         ("protobuf", form.api_version, form.kind),
-        lambda record, first: form.body(record),
+        lambda record, first: form.event(record),
         lambda rv, ends: binary.enveloped(
             form.api_version, form.kind, (binary.encoded(loads(_bookmark(kind, rv, ends, name, version))),)
         ),
