@@ -144,11 +144,26 @@ def _bring_up(wanted: Settings, *, foreground: bool) -> None:
             _prepare(wanted)
             if not foreground:
                 start(wanted)
+                _furnish(wanted)
                 click.echo(f"Arktos is up (in {time.monotonic() - began:.1f} s).")
     if foreground:
         _supervise(wanted, kept=False)
     else:
         _advise(wanted)
+
+
+def _furnish(settings: Settings) -> None:
+    """What an installation has from its first day on beyond what its servers make themselves."""
+    if not settings.control_plane or settings.node is None:
+        return
+    from arktos.bootstrap.storage import ensure_class
+    from arktos.client import ConnectionFailed
+    from arktos.model.status import ApiError
+
+    try:
+        ensure_class(settings.layout)
+    except (ApiError, ConnectionFailed) as error:
+        click.echo(f"The storage class local-path could not be made: {error}. The next `arktos up` tries again.")
 
 
 def _own_node(data_dir: Path, port: int, address: str, services: str, options: dict[str, Any]) -> NodeSettings:
