@@ -8,7 +8,7 @@ the revision that was seen.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from arktos.apiserver.admission import Attempt, Effects
 from arktos.apiserver.audit.trail import Trail
@@ -44,9 +44,9 @@ class Ranges:
         if attempt.operation == "delete":
             return
         name, kind = attempt.obj["metadata"].get("name", ""), attempt.obj.get("controllerType") or ""
-        others = [other for other in self._of(kind) if other["metadata"]["name"] != name]
         try:
-            gains = hashranges.settle(attempt.old, attempt.obj, others)
+            # Renewals, by far the most of all writes, never look at the others.
+            gains = hashranges.settle(attempt.old, attempt.obj, self._others(kind, name))
         except RangeTaken as taken:
             error = conflict(INSTANCES, name, str(taken))
             error.causes = (FieldError("controllerKey", "RangeTaken", str(taken)),)
@@ -62,9 +62,11 @@ class Ranges:
         """What an instance leaves behind: nothing. That there is a release lets a lost race be run again."""
         return ()
 
-    def _of(self, kind: str) -> list[Obj]:
-        page = self._store.list(Query(INSTANCES, SYSTEM_TENANT))
-        return [obj for obj in map(decode, page.records) if obj.get("controllerType") == kind]
+    def _others(self, kind: str, name: str) -> Iterator[Obj]:
+        """The other instances of a type, read when they are asked for."""
+        for record in self._store.list(Query(INSTANCES, SYSTEM_TENANT)).records:
+            if record.key.name != name and record.header.fields.get("controllerType") == kind:
+                yield decode(record)
 
 
 def conditions(call: Call, store: Store) -> list[Precondition]:
