@@ -60,10 +60,6 @@ async def test_a_claim_and_a_volume_outlive_their_deletion(admin: Client, until:
     meta = {"name": "data", "namespace": "default", "tenant": "kept"}
     size = {"storage": "1Gi"}
     claim = {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": size}}
-    made = await admin.create(
-        CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": claim}
-    )
-    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
     source = {"capacity": size, "accessModes": ["ReadWriteOnce"], "nfs": {"server": "s", "path": "/p"}}
     volume = {
         "apiVersion": "v1",
@@ -73,8 +69,18 @@ async def test_a_claim_and_a_volume_outlive_their_deletion(admin: Client, until:
     }
     made = await admin.create(VOLUME, volume)
     assert made["metadata"]["finalizers"] == ["kubernetes.io/pv-protection"]
-    bound = {"status": {"phase": "Bound"}}
-    await admin.patch(VOLUME, "vol", bound, tenant="kept", subresource="status")
+    bound = {**claim, "volumeName": "vol"}
+    made = await admin.create(
+        CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": bound}
+    )
+    assert made["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+
+    async def both_bound() -> bool:
+        volume = await admin.get(VOLUME, "vol", tenant="kept")
+        claim = await admin.get(CLAIM, "data", tenant="kept", namespace="default")
+        return bool(volume["status"]["phase"] == claim["status"]["phase"] == "Bound")
+
+    await until(both_bound)
     user = pod("p", "some-node", {"name": "v", "persistentVolumeClaim": {"claimName": "data"}})
     user["metadata"] = {**meta, "name": "p"}
     del user["status"]
@@ -98,5 +104,4 @@ async def test_a_claim_and_a_volume_outlive_their_deletion(admin: Client, until:
     assert not await gone(CLAIM, "data") and not await gone(VOLUME, "vol", "")
     await admin.delete(POD, "p", tenant="kept", namespace="default", grace_period=0)
     await until(lambda: gone(CLAIM, "data"))
-    await admin.patch(VOLUME, "vol", {"status": {"phase": "Released"}}, tenant="kept", subresource="status")
     await until(lambda: gone(VOLUME, "vol", ""))
