@@ -53,6 +53,27 @@ def test_hostile_expressions_are_stopped(name: str) -> None:
     assert time.thread_time() - began < 0.1  # some 5 ms; without a bound, minutes
 
 
+@pytest.mark.parametrize(
+    ("pattern", "length"),
+    [("[ab]*a[ab]{900}c", 6000), ("((a|b)*a(a|b){300}c|[ab]{900}e)", 60_000), ("(.*)(.*)(.*)(.*)[ab]{500}c$", 5000)],
+)
+def test_no_single_search_is_long_even_on_a_large_budget(pattern: str, length: int) -> None:
+    """RE2 cannot be interrupted, so that a budget does not help."""
+    text = "".join(random.Random(1).choice("ab") for _ in range(length))
+    program = cel.compile(f"self.matches('{pattern}')", VARIABLES)
+    began = time.thread_time()
+    with pytest.raises(cel.CostExceeded):
+        program.evaluate({"self": text}, limit=cel.PER_CALL, patient=True)
+    assert time.thread_time() - began < 0.1
+
+
+def test_ordinary_patterns_are_affordable() -> None:
+    dns = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+    digest = "^[a-z0-9]+(?:[._-][a-z0-9]+)*@sha256:[a-f0-9]{64}$"
+    for pattern, text in ((dns, "a" * 253), (digest, "registry@sha256:" + "0" * 64)):
+        assert cel.compile(f"self.matches('{pattern}')", VARIABLES).evaluate({"self": text}) is True
+
+
 def test_stopping_cannot_be_absorbed() -> None:
     program = cel.compile("self.all(x, self.all(y, self.all(z, z > 0))) || true", VARIABLES)
     with pytest.raises(cel.CostExceeded):

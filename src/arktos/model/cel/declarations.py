@@ -14,7 +14,7 @@ from arktos.model.cel.errors import CostExceeded, EvaluationError
 from arktos.model.cel.types import Type
 from arktos.model.cel.values import NAMES, Duration, Optional, Timestamp, UInt
 
-LONGEST_RESULT = 4_000_000
+LONGEST_RESULT = 1_000_000
 """The most characters, or elements, that a function may make in one go."""
 
 RUNTIME: dict[str, type] = {
