@@ -75,6 +75,9 @@ class Answering(RequestReader):
     def _forget(self) -> None:
         """Nobody who waits will have a turn any more."""
 
+    def _handed_over(self) -> None:
+        """The transport speaks another protocol now."""
+
     def _next(self) -> None:
         """Lets those who wait have their turn."""
 
@@ -299,7 +302,7 @@ class Answering(RequestReader):
         self._request = None
         del self._parser
         leftover, self._leftover = bytes(self._leftover or b""), None
-        self._owner.upgraded(self, transport)
+        self._handed_over()
         if self._owner.observe is not None and request is not None:
             self._owner.observe(request, 101, perf_counter() - self._started, 0)
         try:

@@ -218,6 +218,9 @@ class ServerConnection(Answering, asyncio.Protocol):
     def _forget(self) -> None:
         self._waiting = None
 
+    def _handed_over(self) -> None:
+        self._owner.upgraded(self, self.transport)
+
     def _wait(self, item: _Waiting) -> None:
         if self._waiting is None:
             self._waiting = deque()

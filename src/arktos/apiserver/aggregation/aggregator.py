@@ -24,6 +24,7 @@ from arktos.wire.http import Reply, Request, Response
 
 _MAX_MERGED = 256
 _OPENAPI = "/openapi/v3"
+_Own = Callable[[], Response | Awaitable[Response]]
 _Merge = Callable[[Obj, Mapping[GroupVersion, Extension]], Obj]
 
 
@@ -62,7 +63,7 @@ class Aggregator:
         return await self._passed(extension, request, target_of(request.target), user)
 
     def document(
-        self, request: Request, info: RequestInfo, user: User, tenant: str, own: Callable[[], Response]
+        self, request: Request, info: RequestInfo, user: User, tenant: str, own: _Own
     ) -> Response | Awaitable[Reply]:
         """Discovery and OpenAPI of a tenant: `own` is this server's answer to the same. NotFound."""
         extensions = self._extensions.of(tenant)
@@ -75,7 +76,10 @@ class Aggregator:
             known = request.headers.pop("if-none-match", "")
             listed = merging.discovery_list if _is_aggregated(request) else merging.group_list
             merge = merging.openapi_index if path == _OPENAPI else listed
-            return self._together(request, tenant, own(), merge, extensions, known)
+            answered = own()
+            if not isinstance(answered, Response):
+                return answered
+            return self._together(request, tenant, answered, merge, extensions, known)
         if steps[0] == "apis" and len(steps) == 2:
             return self._group(steps[1], own, extensions)
         named = steps[2:] if path.startswith(_OPENAPI) else steps
@@ -102,15 +106,19 @@ class Aggregator:
             self._availability.look_soon(extension)
             raise ServiceUnavailable(f"error trying to reach service: {error}") from error
 
-    def _group(self, name: str, own: Callable[[], Response], extensions: Mapping[GroupVersion, Extension]) -> Response:
+    def _group(
+        self, name: str, own: _Own, extensions: Mapping[GroupVersion, Extension]
+    ) -> Response | Awaitable[Response]:
         """One APIGroup, of this server's versions and the extensions'."""
         more = merging.groups_of(extensions).get(name)
         if more is None:
             return own()
         try:
-            known = loads(_whole(own()))
+            answered = own()
         except NotFound:
             known = None
+        else:
+            known = loads(_whole(answered)) if isinstance(answered, Response) else None
         return Response(200, dumps({"kind": "APIGroup", "apiVersion": "v1", **merging.group(name, more, known)}))
 
     def _together(

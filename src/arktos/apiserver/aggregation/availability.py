@@ -172,7 +172,7 @@ class Availability:
         obj = decode(record)
         status = "True" if finding.available else "False"
         conditions = (obj.get("status") or {}).get("conditions") or []
-        before = next((each for each in conditions if each.get("type") == "Available"), {})
+        before: Obj = next((each for each in conditions if each.get("type") == "Available"), {})
         told = (before.get("status"), before.get("reason"), before.get("message"))
         if told == (status, finding.reason, finding.message):
             return
