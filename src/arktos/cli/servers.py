@@ -172,7 +172,7 @@ def apiserver(check: bool, **options: Any) -> None:
 @click.option("--cluster-signing-key-file", type=_FILE, help="Its key, PEM.")
 @click.option(
     "--ring-lease",
-    type=click.FloatRange(min=1.0),
+    type=click.FloatRange(1.0, 300.0),
     default=15.0,
     show_default=True,
     help="Seconds of silence after which others take what this process works on.",
