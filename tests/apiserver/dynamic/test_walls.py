@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ async def test_a_name_is_resolved_once_and_its_address_connected_to(
     asked: list[str] = []
     connected: list[str] = []
 
-    async def resolve(host: str, port: int, **_: Any) -> Any:
+    def resolve(host: str, port: int, **_: Any) -> Any:
         asked.append(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
@@ -79,7 +80,8 @@ async def test_a_name_is_resolved_once_and_its_address_connected_to(
         raise OSError("not here")
 
     loop = asyncio.get_running_loop()
-    monkeypatch.setattr(loop, "getaddrinfo", resolve, raising=False)
+    monkeypatch.setattr("arktos.apiserver.webhooks.locating._KEPT", 0.0)
+    monkeypatch.setattr("arktos.apiserver.webhooks.locating.socket.getaddrinfo", resolve)
     monkeypatch.setattr(loop, "create_connection", connect, raising=False)
     with pytest.raises(WebhookFailed, match="not here"):
         await client.call("acme", {"url": "https://rebinds.example.com/"}, b"{}", seconds=5)
@@ -127,3 +129,26 @@ async def test_a_tenant_has_so_many_calls_and_others_have_theirs(api: Any, monke
     refused = [each for each in done if isinstance(each, WebhookFailed)]
     assert len(refused) == 300 - 256 and "too many calls" in str(refused[0])
     await client.aclose()
+
+
+async def test_a_slow_name_holds_up_nobody_else(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = threading.Event()
+
+    def resolve(host: str, port: int, **_: Any) -> Any:
+        if host.startswith("slow"):
+            slow.wait(10)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr("arktos.apiserver.webhooks.locating.socket.getaddrinfo", resolve)
+    waiting = [
+        asyncio.create_task(client.call("acme", {"url": f"https://slow{n}.example.com/"}, b"{}", seconds=9))
+        for n in range(40)
+    ]
+    try:
+        await asyncio.sleep(0)
+        with pytest.raises(WebhookFailed, match="address not allowed"):
+            await client.call("globex", {"url": "https://quick.example.com/"}, b"{}", seconds=5)
+        assert not any(task.done() for task in waiting)
+    finally:
+        slow.set()
+    assert all(isinstance(each, WebhookFailed) for each in await asyncio.gather(*waiting, return_exceptions=True))

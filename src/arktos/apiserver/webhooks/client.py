@@ -77,6 +77,7 @@ class WebhookClient:
         return answer
 
     async def aclose(self) -> None:
+        self._locator.names.close()
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()

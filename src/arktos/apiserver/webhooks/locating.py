@@ -6,7 +6,11 @@ import asyncio
 import ipaddress
 import random
 import socket
+import time
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from urllib.parse import urlsplit
 
 from arktos.apiserver.destinations import pod_address
@@ -18,6 +22,9 @@ from arktos.model.kinds import SYSTEM_TENANT, Obj
 from arktos.model.status import ApiError
 from arktos.store.records import Query
 
+_LOOKUPS, _LOOKUPS_EACH = 16, 2
+_KEPT = 5.0
+_TENANTS = 1024
 _SERVICE_LABEL = "kubernetes.io/service-name"
 
 
@@ -62,6 +69,7 @@ class Locator:
     def __init__(self, reader: Reader, guard: Guard) -> None:
         self._reader = reader
         self._guard = guard
+        self.names = Names()
 
     async def locate(self, tenant: str, config: Obj, place: Place) -> tuple[str, int]:
         """An IP address and a port. NotLocated, AddressRefused."""
@@ -73,7 +81,7 @@ class Locator:
         try:
             found = [str(ipaddress.ip_address(place.server_name))]
         except ValueError:
-            found = await _resolved(place.server_name, port)
+            found = await self.names.addresses(tenant, place.server_name, port)
         refused: AddressRefused | None = None
         for address in found:
             try:
@@ -141,9 +149,34 @@ class Locator:
         return None if record is None else decode(record)
 
 
-async def _resolved(host: str, port: int) -> list[str]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        raise NotLocated(f"dial tcp: lookup {host}: no such host") from None
-    return [str(info[4][0]) for info in found]
+class Names:
+    """Looks host names up in threads of its own, a few at a time for a tenant: a name whose server is slow holds up
+    nobody else's. What was found is kept for some seconds; each call still checks it."""
+
+    def __init__(self) -> None:
+        self._executor = ThreadPoolExecutor(_LOOKUPS, thread_name_prefix="webhook-names")
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._known: OrderedDict[str, tuple[float, list[str]]] = OrderedDict()
+
+    async def addresses(self, tenant: str, host: str, port: int) -> list[str]:
+        """The addresses of a host. NotLocated."""
+        known = self._known.get(host)
+        if known is not None and time.monotonic() - known[0] < _KEPT:
+            return known[1]
+        if len(self._turns) > _TENANTS:
+            self._turns.clear()
+        async with self._turns.setdefault(tenant, asyncio.Semaphore(_LOOKUPS_EACH)):
+            loop = asyncio.get_running_loop()
+            try:
+                look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+                found = await loop.run_in_executor(self._executor, look)
+            except (OSError, UnicodeError):
+                raise NotLocated(f"dial tcp: lookup {host}: no such host") from None
+        addresses = [str(info[4][0]) for info in found]
+        self._known[host] = (time.monotonic(), addresses)
+        if len(self._known) > _TENANTS:
+            self._known.popitem(last=False)
+        return addresses
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
