@@ -24,6 +24,7 @@ from arktos.bootstrap import credentials
 from arktos.bootstrap.components import Settings
 from arktos.client import Client
 from arktos.model import hashranges, registry
+from arktos.model.hashkey import hash_key
 from arktos.model.hashranges import held, holes
 from arktos.model.status import ApiError
 from arktos.ring.runner import INSTANCE
@@ -296,6 +297,32 @@ async def test_eight_instances_and_five_thousand_deployments(ring: Ring) -> None
     ring.signal(signal.SIGCONT, "f", "g")
     await until(lambda: converged(ring, 5000, 1), 600, what="all have one pod")
     proof(audited(ring))
+
+
+async def test_orphans_are_adopted_wherever_they_stand(ring: Ring) -> None:
+    """A pod's own place on the ring has nothing to do with that of the ReplicaSet that selects it."""
+    await ring.start("a", "b")
+    where = await tenants(ring, 2)
+    await until(lambda: ring.shared_by("a", "b"), what="two share")
+    for tenant in where:
+        for number in range(6):
+            wanted = deployment(tenant, f"own-{number}", 4)
+            pod = {"apiVersion": "v1", "kind": "Pod", **wanted["spec"]["template"]}
+            for n in range(4):
+                metadata = {**pod["metadata"], "name": f"own-{number}-{n}", "namespace": "default", "tenant": tenant}
+                await ring.client.create(POD, {**pod, "metadata": metadata})
+            await ring.client.create(REPLICASET, {**wanted, "kind": "ReplicaSet"})
+
+    async def adopted() -> bool:
+        pods = (await ring.client.list(POD, tenant="all")).items
+        assert len(pods) == 2 * 6 * 4
+        return all(each["metadata"].get("ownerReferences") for each in pods)
+
+    await until(adopted, what="all pods are adopted")
+    keys = {
+        hash_key(each["metadata"]["uid"]) > 2**62 for each in (await ring.client.list(REPLICASET, tenant="all")).items
+    }
+    assert keys == {True, False}
 
 
 async def test_an_outage_of_the_server_costs_no_tenure(ring: Ring) -> None:
