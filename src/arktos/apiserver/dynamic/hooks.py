@@ -76,13 +76,14 @@ class Hooks:
         body = dumps(reviewing.review(uid, request))
         seconds = float(hook.spec.get("timeoutSeconds") or 10)
         try:
-            told = await self._client.call(hook.tenant, hook.spec.get("clientConfig") or {}, body, seconds=seconds)
+            config = hook.spec.get("clientConfig") or {}
+            told = await self._client.call(hook.tenant, config, body, seconds=seconds, about=asked.tenant)
             return reviewing.read(told, uid, mutating=mutating), target
         except WebhookFailed as error:
             why = f"failed to call webhook: {error}"
         except reviewing.BadAnswer as error:
             why = str(error)
-        _do_without(hook, why, asked)
+        _do_without(hook, why, asked, "mutating" if mutating else "validating")
         return None
 
     async def _meets(self, asked: Asked, hook: Hook, target: Target) -> bool:
@@ -92,7 +93,7 @@ class Hooks:
             return True
         values = asked.values(target)
         try:
-            return await self._runner.run(hook.tenant, lambda run: policies.meets(hook.conditions, values, run))
+            return await self._runner.run(asked.tenant, lambda run: policies.meets(hook.conditions, values, run))
         except cel.EvaluationError as error:
             return _unmet(asked, hook, str(error))
 
@@ -103,12 +104,12 @@ def _unmet(asked: Asked, hook: Hook, why: str) -> bool:
     raise forbidden(asked.kind.resource, asked.name, why)
 
 
-def _do_without(hook: Hook, why: str, asked: Asked) -> None:
+def _do_without(hook: Hook, why: str, asked: Asked, sort: str) -> None:
     """No answer: failurePolicy says what that means."""
     log.info("webhook_failed", tenant=hook.tenant, webhook=hook.name, why=why)
     if not hook.ignores:
         raise InternalError(f'Internal error occurred: failed calling webhook "{hook.name}": {why}')
-    asked.annotate(f"failed-open.{hook.configuration}.admission.k8s.io/{hook.name}", hook.name)
+    asked.annotate(f"failed-open.{sort}.webhook.admission.k8s.io/{hook.configuration}", hook.name)
 
 
 def snapshot(obj: Obj | None) -> bytes:

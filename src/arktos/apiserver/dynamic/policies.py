@@ -133,7 +133,7 @@ class Policies:
             return policies.decide(policy, values, run)
 
         try:
-            return await self._runner.run(bound.tenant, evaluate)
+            return await self._runner.run(asked.tenant, evaluate)
         except cel.EvaluationError as error:
             return Decision(errors=(str(error),))
 
@@ -165,7 +165,7 @@ class Policies:
                 return current
             return policies.change(policy, current, form, values, run)
 
-        changed = await self._runner.run(bound.tenant, evaluate)
+        changed = await self._runner.run(asked.tenant, evaluate)
         if changed is not current:
             asked.put(asked.back(changed, target))
 

@@ -52,14 +52,17 @@ class WebhookClient:
         self._turns: dict[str, _Turns] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float) -> bytes:
-        """POSTs JSON to where the WebhookClientConfig of this tenant points; the body of its 200. WebhookFailed."""
+    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float, about: str = "") -> bytes:
+        """POSTs JSON to where the WebhookClientConfig of this tenant points; the body of its 200. WebhookFailed.
+
+        `about` is the tenant in whose line the call stands, where that is another: what one tenant asks of everybody's
+        webhook must not keep the others waiting."""
         try:
             place = place_of(config)
         except NotLocated as error:
             raise WebhookFailed(str(error)) from None
         target = f"{place.path}?timeout={seconds:g}s"
-        turns = self._turns.setdefault(tenant, _Turns())
+        turns = self._turns.setdefault(about or tenant, _Turns())
         try:
             async with asyncio.timeout(seconds), turns:
                 status, answer = await self._ask(tenant, config, place, target, body, seconds)
@@ -71,7 +74,7 @@ class WebhookClient:
             raise _failed(place, target, str(error)) from None
         finally:
             if turns.idle:
-                self._turns.pop(tenant, None)
+                self._turns.pop(about or tenant, None)
         if status != 200:
             raise WebhookFailed(_of_status(status, answer))
         return answer
