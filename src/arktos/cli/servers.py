@@ -135,7 +135,10 @@ def apiserver(check: bool, **options: Any) -> None:
     )
     names = ("proxy_client_cert_file", "proxy_client_key_file", "requestheader_client_ca_file")
     front_proxy = FrontProxyOptions(*(options.pop(name) for name in names))
-    webhooks = WebhookOptions(allow=networks(options.pop("webhook_allow")))
+    try:
+        webhooks = WebhookOptions(allow=networks(options.pop("webhook_allow")))
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--webhook-allow") from None
     wanted = Options(**options, front_proxy=front_proxy, audit=audit, kubelet=kubelet, webhooks=webhooks)
     if check:
         found = list(problems(wanted))
