@@ -120,6 +120,8 @@ async def test_what_system_shares_is_everybody_s_to_use_and_nobody_s_to_change(t
     (await two.patch(name, {"metadata": {"labels": {"a": "b"}}}, user=acme)).refused(403, "which shares it")
     assert (await two.delete(name, user=acme)).code == 403
     (await two.get(mine.replace("crontabs", "secrets"), user=acme)).refused(404)
+    taken_back = await two.patch(name, {"metadata": {"labels": {"arktos.io/shared": None}}})
+    taken_back.refused(403, "it can be deleted, not taken back")
     (await two.post(CRDS, definition(scope="Cluster"), user=globex)).ok(201)
     assert (await two.get(f"/apis/{GROUP}/v1/crontabs", user=globex)).items == []
     (await two.delete(name)).ok()

@@ -19,7 +19,7 @@ from arktos.apiserver.authz import Attributes, Authorizer, is_cluster_scoped, re
 from arktos.apiserver.call import Call, Params
 from arktos.apiserver.custom.catalogue import Catalogues
 from arktos.apiserver.custom.serving import CustomResources
-from arktos.apiserver.documents import Documents
+from arktos.apiserver.documents import OPENAPI_V2, Documents
 from arktos.apiserver.fairness.gate import Flow, Gate, seats
 from arktos.apiserver.fairness.schemas import Asked
 from arktos.apiserver.identity import ANONYMOUS, User
@@ -204,6 +204,8 @@ class Dispatcher:
     def _document(self, request: Request, info: RequestInfo, user: User, tenant: str) -> Reply | Awaitable[Reply]:
         if not is_public(info.path):
             self._authorize(request, Attributes(user, _document_verb(request), tenant, path=info.path))
+        if info.path == OPENAPI_V2:
+            return self._documents.whole(request, self._catalogues.of(tenant))
         if info.path.startswith(_OF_KINDS):
             if self._aggregator is not None:
                 served = self._catalogues.of(tenant)

@@ -35,6 +35,14 @@ _PATHS = [
 ]
 
 
+OPENAPI_V2 = "/openapi/v2"
+
+
+def _require_read(request: Request) -> None:
+    if request.method not in {"GET", "HEAD"}:
+        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+
+
 class Documents:
     """Answers by path; the tenant prefix has been removed. Documents are the same for every tenant, but for those of
     the kinds that it serves."""
@@ -45,22 +53,26 @@ class Documents:
         self._issuer = issuer
         self._root_ca = root_ca.encode()
 
-    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response | Awaitable[Response]:
-        if request.method not in {"GET", "HEAD"}:
-            raise MethodNotAllowed("the server does not allow this method on the requested resource")
+    def whole(self, request: Request, served: Served) -> Response | Awaitable[Response]:
+        """The document at `OPENAPI_V2`, which is too large to be made while others wait."""
+        _require_read(request)
+        headers = request.headers
+        known, packings = headers.get("if-none-match", ""), headers.get("accept-encoding", "")
+        return custom_openapi_v2.answer(headers.get("accept", ""), known, packings, served)
+
+    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response:
+        _require_read(request)
         path = info.path
         root = path.split("/", 2)[1]
         accept = request.headers.get("accept", "")
         known = request.headers.get("if-none-match", "")
         encodings = request.headers.get("accept-encoding", "")
-        answered: Response | Awaitable[Response] | None = None
+        answered: Response | None = None
         if root in _HEALTH:
             query = parse_qs(request.query, keep_blank_values=True)
             answered = self._health.answer(path, "verbose" in query, frozenset(query.get("exclude", ())))
         elif root in {"api", "apis"}:
             answered = discovery.answer(path, accept, known, encodings, served)
-        elif path == "/openapi/v2":
-            answered = custom_openapi_v2.answer(accept, known, encodings, served)
         elif path == "/openapi/v3" or path.startswith("/openapi/v3/"):
             answered = custom_openapi.answer(path, request.query, known, encodings, served)
         elif path == "/version":

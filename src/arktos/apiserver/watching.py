@@ -72,6 +72,25 @@ class Running(Protocol):
         ...
 
 
+class Watches(Protocol):
+    """What opens watches."""
+
+    reader: Reader
+
+    def open(
+        self,
+        identity: tuple[object, ...],
+        query: Query,
+        encoding: Encoding,
+        *,
+        since: int,
+        initial: Sequence[Record] | None,
+        initial_bookmark: bool,
+        bookmarks: bool,
+        timeout: float,
+    ) -> Stream: ...
+
+
 class WatchServer:
     """All watches of a process. `open` answers a request; `close` ends all streams so that clients resume elsewhere."""
 

@@ -114,6 +114,14 @@ class Definitions:
         found = (self.compiled(record) for record in self.records(tenant))
         return [definition for definition in found if definition.established]
 
+    def objects(self, name: str, tenant: str) -> list[Record]:
+        """What is stored by a tenant's definition; by one of `system`, in every tenant that has none of its own."""
+        if tenant != SYSTEM_TENANT:
+            return self._store.list(Query(name, tenant)).records
+        named = self._store.list(Query(RESOURCE, None, None, selectors.EVERYTHING.only(name))).records
+        own = {record.key.tenant for record in named if record.key.tenant != SYSTEM_TENANT}
+        return [record for record in self._store.list(Query(name, None)).records if record.key.tenant not in own]
+
     def outlines(self, tenant: str) -> list[Obj]:
         """What names are judged by, of the definitions that a tenant has itself."""
         return [self.compiled(record).outline() for record in self._store.list(Query(RESOURCE, tenant)).records]

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 
 from arktos.apiserver.admission import Attempt, Effects
-from arktos.apiserver.custom.definitions import Definitions, unchanged
+from arktos.apiserver.custom.definitions import RESOURCE, Definitions, unchanged
 from arktos.apiserver.encoding import stamp
 from arktos.model.custom import names
-from arktos.model.kinds import Obj
+from arktos.model.kinds import SYSTEM_TENANT, Obj
+from arktos.model.status import forbidden
 from arktos.store.records import Store
 
 
@@ -26,8 +27,22 @@ class Naming:
         if attempt.operation == "delete" or attempt.subresource:
             return
         obj = attempt.obj
+        self._refuse_unsharing(attempt)
         if _is_readable(obj):
             obj["status"] = names.accept(obj, self._definitions.outlines(attempt.call.tenant), stamp(self._clock()))
+
+    def _refuse_unsharing(self, attempt: Attempt) -> None:
+        """Forbidden while other tenants have objects of a shared definition: nobody could reach or delete them."""
+        old = attempt.old
+        if old is None or attempt.call.tenant != SYSTEM_TENANT or not _is_marked(old) or _is_marked(attempt.obj):
+            return
+        name = old["metadata"]["name"]
+        if any(record.key.tenant != SYSTEM_TENANT for record in self._definitions.objects(name, SYSTEM_TENANT)):
+            raise forbidden(RESOURCE, name, "other tenants have objects of it: it can be deleted, not taken back")
+
+
+def _is_marked(obj: Obj) -> bool:
+    return (obj["metadata"].get("labels") or {}).get(names.SHARED) == "true"
 
 
 def _is_readable(obj: Obj) -> bool:

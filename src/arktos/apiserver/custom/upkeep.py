@@ -20,7 +20,7 @@ from arktos.apiserver.encoding import decode, stamp
 from arktos.apiserver.verbs.delete import DeleteOptions, mark
 from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.writes import Writer, finished
-from arktos.model import registry, selectors
+from arktos.model import registry
 from arktos.model.custom import names
 from arktos.model.custom.definition import Definition
 from arktos.model.kinds import SYSTEM_TENANT, Obj
@@ -159,15 +159,7 @@ class Upkeep:
             await self._finish(key)
 
     def _objects(self, definition: Definition) -> list[Record]:
-        """What is stored by a definition: of one that is shared, in every tenant that has none of its own."""
-        tenant = definition.tenant
-        if not definition.shared:
-            return self._store.list(Query(definition.resource, tenant)).records
-        found = self._store.list(Query(definition.resource, None)).records
-        named = selectors.EVERYTHING.only(definition.name)
-        own = {other.key.tenant for other in self._store.list(Query(RESOURCE, None, None, named)).records}
-        own.discard(SYSTEM_TENANT)
-        return [record for record in found if record.key.tenant not in own]
+        return self._definitions.objects(definition.resource, definition.tenant)
 
     async def _delete(self, record: Record, definition: Definition) -> None:
         kind = definition.stored

@@ -6,13 +6,13 @@ from arktos.apiserver import represent
 from arktos.apiserver.call import Call
 from arktos.apiserver.verbs.freshness import parse_revision, require_own_past, too_large
 from arktos.apiserver.verbs.list import query_of
-from arktos.apiserver.watching import WatchServer, default_timeout
+from arktos.apiserver.watching import Watches, default_timeout
 from arktos.model.status import Expired, FieldError, Invalid
 from arktos.store.records import Record
 from arktos.wire.http import Stream
 
 
-def watch(call: Call, watches: WatchServer) -> Stream:
+def watch(call: Call, watches: Watches) -> Stream:
     """A stream of events. 410 Expired at once where the revision asked for has left the history window."""
     params, reader = call.params, watches.reader
     query = query_of(call)
