@@ -26,6 +26,7 @@ REPLICATION = registry.by_resource("replicationcontrollers")
 AUTOSCALER = registry.by_resource("horizontalpodautoscalers.autoscaling")
 VOLUME = registry.by_resource("persistentvolumes")
 CLASS = registry.by_resource("storageclasses.storage.k8s.io")
+ROLE, SECRET = registry.by_resource("clusterroles.rbac.authorization.k8s.io"), registry.by_resource("secrets")
 BUDGET = registry.by_resource("poddisruptionbudgets.policy")
 CLAIM = registry.by_resource("persistentvolumeclaims")
 
@@ -395,3 +396,31 @@ async def test_a_volume_is_made_for_a_claim_and_goes_with_it(admin: Client, unti
         return name not in [each["metadata"]["name"] for each in (await admin.list(VOLUME)).items]
 
     await until(gone)
+
+
+async def test_small_loops(admin: Client, until: Until) -> None:
+    async def account() -> bool:
+        return bool((await admin.list(registry.by_resource("serviceaccounts"), namespace="default")).items)
+
+    await until(account)
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}
+    volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
+    user = {"containers": [{"name": "c", "image": "a"}], "volumes": volumes}
+    await admin.create(POD, whole(POD, "short-lived", spec=user))
+    made = {"aggregationRule": {"clusterRoleSelectors": [{"matchLabels": {"part": "yes"}}]}, "rules": []}
+    await admin.create(ROLE, whole(ROLE, "sum", **made))
+    part = whole(ROLE, "part", rules=[{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}])
+    part["metadata"]["labels"] = {"part": "yes"}
+    await admin.create(ROLE, part)
+    secret = whole(SECRET, "bootstrap-token-abcdef", type="bootstrap.kubernetes.io/token")
+    secret["metadata"]["namespace"] = "kube-system"
+    told = {"token-id": "abcdef", "token-secret": "0123456789abcdef", "expiration": "2020-01-01T00:00:00Z"}
+    await admin.create(SECRET, secret | {"stringData": told})
+
+    async def done() -> bool:
+        claims = [each["metadata"]["name"] for each in (await admin.list(CLAIM, namespace="default")).items]
+        rules = (await admin.get(ROLE, "sum")).get("rules")
+        tokens = [each["metadata"]["name"] for each in (await admin.list(SECRET, namespace="kube-system")).items]
+        return "short-lived-scratch" in claims and bool(rules) and "bootstrap-token-abcdef" not in tokens
+
+    await until(done)

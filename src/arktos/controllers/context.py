@@ -22,6 +22,7 @@ from arktos.model.kinds import Kind, Scope
 FULL = frozenset(
     {
         "certificatesigningrequests.certificates.k8s.io",
+        "clusterroles.rbac.authorization.k8s.io",
         CUSTOM,
         "controllerrevisions.apps",
         "cronjobs.batch",

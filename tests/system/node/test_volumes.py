@@ -46,10 +46,8 @@ def test_a_stateful_set_keeps_its_data(shared_node: Any, until: Callable[..., An
     until(lambda: kubectl.run("exec", "db-1", "--", "cat", "/data/log").stdout == "db-1\ndb-1\n", 60, "its data")
     claims = kubectl.json("get", "pvc")["items"]
     assert {each["status"]["phase"] for each in claims} == {"Bound"} and len(claims) == 2
-    volumes = {
-        each["metadata"]["name"]: each["spec"]["hostPath"]["path"] for each in kubectl.json("get", "pv")["items"]
-    }
-    assert len(volumes) == 2 and all(Path(path).is_dir() for path in volumes.values())
+    paths = [Path(each["spec"]["hostPath"]["path"]) for each in kubectl.json("get", "pv")["items"]]
+    assert len(paths) == 2 and all(path.is_dir() for path in paths)
     kubectl("delete", "statefulset", "db")
     kubectl("delete", "pvc", "--all", timeout=90)
     until(lambda: not kubectl.json("get", "pv")["items"], 60, "volumes to go")
