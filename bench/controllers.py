@@ -39,6 +39,8 @@ ACCOUNT = registry.by_resource("serviceaccounts")
 INSTANCE = registry.by_resource("controllerinstances")
 NAMESPACES = [f"bench-{n}" for n in range(10)]
 LEASE = 5.0
+SETTLING = 3.0
+"""Seconds in which new instances fill their mirrors."""
 TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -202,6 +204,7 @@ async def changes(client: Client, instances: Instances) -> None:
     """How long a ring of two has a hole."""
     instances.start(2)
     await until(lambda: owned(client, 2))
+    await asyncio.sleep(SETTLING)
     for number, name in ((signal.SIGTERM, "handover_ms"), (signal.SIGKILL, "takeover_ms")):
         leaving = instances.processes.pop(0)
         leaving.send_signal(number)
@@ -211,6 +214,7 @@ async def changes(client: Client, instances: Instances) -> None:
         if number is signal.SIGTERM:
             instances.start(1)
             await until(lambda: owned(client, 2))
+            await asyncio.sleep(SETTLING)
 
 
 def main() -> None:
