@@ -133,7 +133,7 @@ def test_no_process_imports_what_only_development_needs(module: str) -> None:
 def wanted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Settings]:
     """What `arktos up` would start; it starts nothing."""
     seen: list[Settings] = []
-    for name in ("require_free", "_prepare", "_advise"):
+    for name in ("require_free", "_prepare", "_furnish", "_advise"):
         monkeypatch.setattr(arktos.cli.up, name, lambda settings: None)
     monkeypatch.setattr(arktos.cli.up, "start", seen.append)
     monkeypatch.setenv("ARKTOS_DATA_DIR", str(tmp_path / "default"))
