@@ -208,7 +208,9 @@ class Node:
         if self.agent is not None and self.agent.poll() is None:
             self.agent.terminate()
             self.agent.wait(20)
+        networks: set[str] = set()
         if self.containerd is not None and self.containerd.poll() is None:
+            networks = self._networks()
             for task in [line.split() for line in self.ctr("tasks", "list").splitlines()[1:]]:
                 subprocess.run(
                     ["ctr", f"--address={self.socket}", "--namespace=k8s.io", "tasks", "kill", "-s", "9", task[0]],
@@ -223,11 +225,24 @@ class Node:
                 )
             self.containerd.terminate()
             self.containerd.wait(20)
+        for name in networks:
+            subprocess.run(["ip", "netns", "delete", name], capture_output=True, check=False)
         bridge = (self.home / "bridge").read_text()
         subprocess.run(["ip", "link", "delete", bridge], capture_output=True, check=False)
         _unmount_below(self.home)
         _remove_cgroups(self.name)
         shutil.rmtree(self.home, ignore_errors=True)
+
+    def _networks(self) -> set[str]:
+        """The names of the pods' network namespaces."""
+        found = set()
+        for container in self.containers():
+            spec = json.loads(self.ctr("containers", "info", container)).get("Spec") or {}
+            for each in (spec.get("linux") or {}).get("namespaces") or ():
+                path = Path(each.get("path") or "/")
+                if each["type"] == "network" and path.parent.name == "netns":
+                    found.add(path.name)
+        return found
 
     def _sandboxes(self) -> set[str]:
         return self.containers()
