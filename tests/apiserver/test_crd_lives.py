@@ -249,7 +249,17 @@ async def test_discovery_of_a_tenant_changes_with_its_definitions(two: Any) -> N
 
 @pytest.mark.parametrize("accept", ["application/json", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"])
 async def test_openapi_v2_has_the_kinds_of_a_tenant(two: Any, accept: str) -> None:
-    (await two.post(crds("acme"), definition())).ok(201)
+    spec = {"type": "object", "nullable": True, "minProperties": 1, "x-kubernetes-validations": [{"rule": "true"}]}
+    spec["properties"] = {
+        "a": {"type": "integer", "minimum": 1, "default": 2, "enum": [1, 2]},
+        "b": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
+        "c": {"type": "array", "maxItems": 3, "items": {"type": "string", "pattern": "a"}},
+        "d": {"type": "object", "additionalProperties": {"type": "string"}},
+        "e": {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-embedded-resource": True},
+    }
+    made = definition()
+    made["spec"]["versions"][0]["schema"] = {"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}}
+    (await two.post(crds("acme"), made)).ok(201)
     bodies = {t: await two.get(f"/tenants/{t}/openapi/v2", accept=accept) for t in ("acme", "globex")}
     assert b"com.example.stable.v1.CronTabList" in bodies["acme"].body
     assert b"com.example.stable.v1.CronTab" not in bodies["globex"].body

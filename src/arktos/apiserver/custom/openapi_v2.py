@@ -10,13 +10,17 @@ from arktos.apiserver.custom.openapi import component, group_versions, list_comp
 from arktos.apiserver.discovery import BUILT_IN, Served
 from arktos.apiserver.encoding import dumps
 from arktos.apiserver.openapi_paths import paths_of
+from arktos.apiserver.openapi_types import GVK
 from arktos.apiserver.openapi_v2_protobuf import encode, entry
 from arktos.apiserver.prebuilt import Document
 from arktos.model.kinds import Kind, Obj
 from arktos.wire.http import Response
 
-_UNKNOWN = frozenset({"nullable", "oneOf", "anyOf", "allOf", "not", "default", "example", "externalDocs"})
-"""What v2 does not know, or says otherwise."""
+_KEPT = frozenset(
+    {"$ref", "description", "type", "format", "required", "items", "additionalProperties", "properties", GVK}
+    | {"x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type"}
+)
+"""What clients of v2 go by: which fields there are, and how they merge. The whole schema is in v3."""
 
 
 def answer(accept: str, if_none_match: str, packings: str, served: Served) -> Response | Awaitable[Response]:
@@ -83,7 +87,7 @@ def _plain(node: Obj) -> Obj:
             written[key] = {name: _plain(found) for name, found in value.items()}
         elif key in ("items", "additionalProperties") and isinstance(value, dict):
             written[key] = _plain(value)
-        elif key not in _UNKNOWN and not (key == "additionalProperties" and isinstance(value, bool)):
+        elif key in _KEPT and not isinstance(value, bool):
             written[key] = value
     if node.get("x-kubernetes-int-or-string"):
         written |= {"type": "string", "format": "int-or-string"}
