@@ -39,8 +39,8 @@ def test_defaults_are_given_and_told() -> None:
     assert second["resources"] == {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2", "memory": "1Gi"}}
     assert new["metadata"]["annotations"] == {
         limits.ANNOTATION: "LimitRanger plugin set: cpu, memory request for container a; cpu, memory limit for "
-        "container a; memory request for container b; memory limit for container b; cpu, memory request for init container i; "
-        "cpu, memory limit for init container i"
+        "container a; memory request for container b; memory limit for container b; "
+        "cpu, memory request for init container i; cpu, memory limit for init container i"
     }
     again = pod(container("a", {"cpu": "1", "memory": "1"}, {"cpu": "1", "memory": "1"}))
     limits.set_defaults(again, items)

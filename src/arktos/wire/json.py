@@ -107,7 +107,8 @@ def duplicate_fields(data: bytes) -> list[str]:
     """Paths of the keys that occur more than once, such as `spec.containers[0].name`, each once, in document order.
 
     For documents that `decode` takes; others give an empty list. Costs a second decode, so call it under
-    fieldValidation=Strict or Warn only, and a third where there are some. Keys inside a value that a later duplicate replaced are not looked at.
+    fieldValidation=Strict or Warn only, and a third where there are some. Keys inside a value that a later duplicate
+    replaced are not looked at.
     """
     try:
         _unrepeated.decode(data.decode())
