@@ -29,6 +29,8 @@ CLASS = registry.by_resource("storageclasses.storage.k8s.io")
 ROLE, SECRET = registry.by_resource("clusterroles.rbac.authorization.k8s.io"), registry.by_resource("secrets")
 BUDGET = registry.by_resource("poddisruptionbudgets.policy")
 CLAIM = registry.by_resource("persistentvolumeclaims")
+DEVICE_CLAIM = registry.by_resource("resourceclaims.resource.k8s.io")
+DEVICE_TEMPLATE = registry.by_resource("resourceclaimtemplates.resource.k8s.io")
 
 
 @pytest.fixture
@@ -398,11 +400,17 @@ async def test_a_volume_is_made_for_a_claim_and_goes_with_it(admin: Client, unti
     await until(gone)
 
 
-async def test_small_loops(admin: Client, until: Until) -> None:
+async def pods_may_come(client: Client, until: Until) -> None:
+    """They need their namespace's service account."""
+
     async def account() -> bool:
-        return bool((await admin.list(registry.by_resource("serviceaccounts"), namespace="default")).items)
+        return bool((await client.list(registry.by_resource("serviceaccounts"), namespace="default")).items)
 
     await until(account)
+
+
+async def test_small_loops(admin: Client, until: Until) -> None:
+    await pods_may_come(admin, until)
     template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}}
     volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
     user = {"containers": [{"name": "c", "image": "a"}], "volumes": volumes}
@@ -424,3 +432,64 @@ async def test_small_loops(admin: Client, until: Until) -> None:
         return "short-lived-scratch" in claims and bool(rules) and "bootstrap-token-abcdef" not in tokens
 
     await until(done)
+
+
+async def test_a_pod_gets_its_device_claims_and_gives_them_back(admin: Client, until: Until) -> None:
+    await pods_may_come(admin, until)
+    exactly = {"deviceClassName": "gpus", "count": 1, "allocationMode": "ExactCount"}
+    wanted = {"devices": {"requests": [{"name": "one", "exactly": exactly}]}}
+    shape = {"metadata": {"labels": {"a": "b"}}, "spec": wanted}
+    await admin.create(DEVICE_TEMPLATE, whole(DEVICE_TEMPLATE, "gpu", spec=shape))
+    await admin.create(DEVICE_CLAIM, whole(DEVICE_CLAIM, "shared", spec=wanted))
+    used = [
+        {"name": "own", "resourceClaimTemplateName": "gpu"},
+        {"name": "ours", "resourceClaimName": "shared"},
+        {"name": "more", "resourceClaimTemplateName": "gpu"},
+    ]
+    user = {"containers": [{"name": "c", "image": "a"}], "resourceClaims": used, "nodeName": "anywhere"}
+    pod = await admin.create(POD, whole(POD, "render", spec=user))
+
+    async def claims() -> dict[str, Obj]:
+        return {each["metadata"]["name"]: each for each in (await admin.list(DEVICE_CLAIM, namespace="default")).items}
+
+    async def statuses() -> dict[str, str]:
+        found = (await admin.get(POD, "render", namespace="default"))["status"].get("resourceClaimStatuses", ())
+        return {each["name"]: each["resourceClaimName"] for each in found}
+
+    async def recorded() -> bool:
+        return set(await statuses()) == {"own", "more"}
+
+    await until(recorded)
+    names, found = await statuses(), await claims()
+    assert set(found) == {"shared", *names.values()} and names["own"].startswith("render-own-")
+    made = found[names["own"]]["metadata"]
+    assert made["labels"] == {"a": "b"} and made["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+
+    async def allocate(name: str) -> None:
+        """What the scheduler does."""
+        claim = (await claims())[name]
+        claim["metadata"]["finalizers"] = ["resource.kubernetes.io/delete-protection"]
+        claim = await admin.update(DEVICE_CLAIM, claim)
+        result = {"request": "one", "driver": "gpus.example.com", "pool": "anywhere", "device": "g0"}
+        claim["status"] = {"allocation": {"devices": {"results": [result]}}}
+        await admin.update(DEVICE_CLAIM, claim, subresource="status")
+
+    async def reserved() -> bool:
+        found = await claims()
+        return all(
+            [each["uid"] for each in found[name].get("status", {}).get("reservedFor", ())] == [pod["metadata"]["uid"]]
+            for name in ("shared", names["own"])
+        )
+
+    for name in ("shared", names["own"]):
+        await allocate(name)
+    await until(reserved)
+    await admin.patch(POD, "render", {"status": {"phase": "Succeeded"}}, namespace="default", subresource="status")
+
+    async def given_back() -> bool:
+        found = await claims()
+        return set(found) == {"shared"} and "finalizers" not in found["shared"]["metadata"]
+
+    await until(given_back)
+    assert not (await claims())["shared"].get("status", {})
+    await admin.delete(POD, "render", namespace="default", grace_period=0)

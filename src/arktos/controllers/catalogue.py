@@ -18,6 +18,7 @@ CONTROLLERS: dict[str, str] = {
     "disruption": "arktos.controllers.disruption",
     "persistentvolume": "arktos.controllers.persistentvolume",
     "ephemeralvolume": "arktos.controllers.ephemeralvolume",
+    "resourceclaim": "arktos.controllers.resourceclaim",
     "clusterroleaggregation": "arktos.controllers.clusterroleaggregation",
     "tokencleaner": "arktos.controllers.tokencleaner",
     "horizontalpodautoscaler": "arktos.controllers.horizontalpodautoscaler",

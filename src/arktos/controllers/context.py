@@ -39,6 +39,7 @@ FULL = frozenset(
         "poddisruptionbudgets.policy",
         "pods",
         "replicasets.apps",
+        "resourceclaims.resource.k8s.io",
         "resourcequotas",
         "services",
         "statefulsets.apps",
