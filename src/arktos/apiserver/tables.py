@@ -48,14 +48,14 @@ class _Rows:
         self._old: dict[_Mark, _Row] = {}
 
     def get(self, kind: Kind, record: Record) -> _Row:
-        plural = kind.plural
+        asked, plural = kind, kind.plural
         if kind.custom is not None:
             kind = own(kind, record.key.tenant)
             plural = kind.custom.shown if kind.custom is not None else plural
         mark = (plural, record.key, record.revision, record.header.uid)
         row = self._young.get(mark)
         if row is None:
-            row = self._old.get(mark) or _compile(kind, versions.decoded(record, kind))
+            row = self._old.get(mark) or _compile(kind, versions.decoded(record, asked))
             if len(self._young) >= GENERATION:
                 self._old, self._young = self._young, {}
             self._young[mark] = row

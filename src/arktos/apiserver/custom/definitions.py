@@ -139,11 +139,11 @@ class Definitions:
         return None
 
     def _in(self, name: str, version: str) -> Callable[[str], Kind | None]:
-        """Gives a tenant's own kind of this name and version."""
+        """Gives a tenant's own kind of this name: of this version, else as its objects are stored."""
 
         def find(tenant: str) -> Kind | None:
             definition = self.of(tenant, name)
-            return definition.kind(version) if definition is not None else None
+            return None if definition is None else definition.kind(version) or definition.stored
 
         return find
 
@@ -157,9 +157,15 @@ class _Across(CustomType):
 
 
 def own(kind: Kind, tenant: str) -> Kind:
-    """A kind as a tenant has it: for one that was looked up over all tenants, the tenant's own."""
+    """A kind as a tenant has it: for one that was looked up over all tenants the tenant's own, or the kind itself where
+    the tenant has none."""
     custom = kind.custom
     return (custom.of_tenant(tenant) or kind) if isinstance(custom, _Across) else kind
+
+
+def is_across(kind: Kind) -> bool:
+    """Whether a kind was looked up over all tenants."""
+    return isinstance(kind.custom, _Across)
 
 
 def _newest(records: list[Record]) -> int:
