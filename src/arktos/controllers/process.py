@@ -7,7 +7,7 @@ import importlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from arktos.controllers.context import Context, Settings, Unit
     from arktos.controllers.sharing import Posts
 
-__all__ = ["run", "select"]
+    Build = Callable[[Context], Unit]
+
+__all__ = ["run", "select", "serve"]
 
 _PROBE_SECONDS = 0.05
 
@@ -31,9 +33,25 @@ async def run(
     settings: Settings | None = None,
     lease: float = 15.0,
 ) -> None:
-    """Runs controllers until SIGTERM or SIGINT; what they own is handed over on the way out. Others wait `lease`
-    seconds for us if we fall silent. ConfigError for a kubeconfig that cannot be used, OSError for a health port that
-    cannot be had."""
+    """Runs controllers of the catalogue; else as `serve`."""
+    # Those that share by ranges come last: they look what is mirrored whole anyway.
+    order = sorted(names, key=lambda name: name in RANGED)
+    builds: dict[str, Build] = {name: importlib.import_module(CONTROLLERS[name]).build for name in order}
+    await serve(kubeconfig, builds, health_address, health_port, settings, lease)
+
+
+async def serve(
+    kubeconfig: Path,
+    builds: Mapping[str, Build],
+    health_address: str = "127.0.0.1",
+    health_port: int = 0,
+    settings: Settings | None = None,
+    lease: float = 15.0,
+    user_agent: str = "arktos-controllers",
+) -> None:
+    """Runs controllers, by name, until SIGTERM or SIGINT; what they own is handed over on the way out. Others wait
+    `lease` seconds for us if we fall silent. ConfigError for a kubeconfig that cannot be used, OSError for a health
+    port that cannot be had; 0 is one that is free."""
     from arktos.client import Client
     from arktos.client.serving import HealthServer
     from arktos.controllers.context import Context
@@ -45,13 +63,11 @@ async def run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     async with (
-        Client.from_kubeconfig(kubeconfig, user_agent="arktos-controllers") as client,
+        Client.from_kubeconfig(kubeconfig, user_agent=user_agent) as client,
         Client.from_kubeconfig(kubeconfig, user_agent="arktos-ring") as ring,
     ):
         context = Context(client, settings=settings)
-        # Those that share by ranges come last: they look what is mirrored whole anyway.
-        order = sorted(names, key=lambda name: name in RANGED)
-        units: dict[str, Unit] = {name: importlib.import_module(CONTROLLERS[name]).build(context) for name in order}
+        units: dict[str, Unit] = {name: build(context) for name, build in builds.items()}
         timing = Timing(lease, patience=lease * 2 / 3, rest=lease * 2)
         posts = Posts(ring, context, units, timing, f"{socket.gethostname()}_{os.getpid()}")
         ready = {"informers": context.unsynced}
