@@ -54,7 +54,7 @@ class Converter:
         self.asked: list[int] = []
         self.tamper: Callable[[Obj], None] = lambda response: None
 
-    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float) -> bytes:
+    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float, hasty: bool = False) -> bytes:
         assert tenant == "system" and config["service"]["name"] == "converter"
         review = json.loads(body)
         request = review["request"]

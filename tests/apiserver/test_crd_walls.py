@@ -21,7 +21,7 @@ class Listening:
     def __init__(self) -> None:
         self.shown: list[tuple[str, str]] = []
 
-    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float) -> bytes:
+    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float, hasty: bool = False) -> bytes:
         objects = json.loads(body)["request"]["objects"]
         self.shown += [(tenant, obj["metadata"]["tenant"]) for obj in objects]
         raise WebhookFailed("no answer")

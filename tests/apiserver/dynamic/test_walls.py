@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 import socket
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -128,6 +129,45 @@ async def test_a_tenant_has_so_many_calls_and_others_have_theirs(api: Any, monke
     done = await asyncio.gather(*calls, other, return_exceptions=True)
     refused = [each for each in done if isinstance(each, WebhookFailed)]
     assert len(refused) == 300 - 256 and "too many calls" in str(refused[0])
+    await client.aclose()
+
+
+async def test_a_tenant_whose_webhooks_hang_holds_up_few_of_a_controllers_hands(
+    api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("arktos.apiserver.webhooks.client._HASTY_WAIT", 0.05)
+    client = WebhookClient(api.writer.reader, WebhookOptions(allow=networks("127.0.0.1")), ())
+    answers, under_way = asyncio.Event(), []
+
+    async def ask(tenant: str, *_: Any) -> Any:
+        under_way.append(tenant)
+        await answers.wait()
+        return 200, b"{}"
+
+    monkeypatch.setattr(client, "_ask", ask)
+    config = {"url": "https://127.0.0.1:1/"}
+
+    def call(tenant: str, seconds: float = 0.3, hasty: bool = True) -> asyncio.Task[bytes]:
+        return asyncio.create_task(client.call(tenant, config, b"{}", seconds=seconds, hasty=hasty))
+
+    burst = await asyncio.gather(*(call("acme") for _ in range(40)), return_exceptions=True)
+    assert under_way == ["acme"] * 8
+    told = sorted(str(each).rpartition(": ")[2] for each in burst)
+    assert told == ["context deadline exceeded"] * 8 + ["too many calls of this tenant's webhooks are under way"] * 32
+    # From now on one looks whether it answers again, and the others do not wait at all.
+    probe = call("acme", 5)
+    await asyncio.sleep(0.01)
+    began = time.monotonic()
+    refused = await asyncio.gather(*(call("acme", 5) for _ in range(40)), return_exceptions=True)
+    assert time.monotonic() - began < 0.2
+    assert all("too many calls" in str(each) for each in refused) and under_way == ["acme"] * 9
+    # Its own users are asked for as ever, and so are other tenants.
+    others = [call("acme", 5, hasty=False), *(call("globex", 5) for _ in range(3))]
+    await asyncio.sleep(0.01)
+    assert under_way[9:] == ["acme", *["globex"] * 3]
+    answers.set()
+    assert await asyncio.gather(probe, *others) == [b"{}"] * 5
+    assert await asyncio.gather(*(call("acme") for _ in range(40))) == [b"{}"] * 40
     await client.aclose()
 
 

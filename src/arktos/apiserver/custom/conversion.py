@@ -35,7 +35,7 @@ _Answer = TypeVar("_Answer")
 class Asks(Protocol):
     """What calls webhooks (`webhooks.WebhookClient`)."""
 
-    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float) -> bytes: ...
+    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float, hasty: bool = False) -> bytes: ...
 
 
 class Conversion:
@@ -45,18 +45,22 @@ class Conversion:
         self._client = client
 
     async def give(
-        self, answer: Callable[[], Awaitable[_Answer]], shown: Callable[[], Sequence[Record]] = tuple
+        self,
+        answer: Callable[[], Awaitable[_Answer]],
+        shown: Callable[[], Sequence[Record]] = tuple,
+        *,
+        hasty: bool = False,
     ) -> _Answer:
         """What `answer` gives once everything that it reads is converted; before that it must do nothing. `shown` are
-        records that it will read, as far as that is known."""
+        records that it will read, as far as that is known; `hasty` is as of `WebhookClient.call`."""
         for _ in range(_ROUNDS):
             try:
                 return await answer()
             except Unconverted as needed:
-                await self.ready(needed.kind, [*needed.records, *shown()])
+                await self.ready(needed.kind, [*needed.records, *shown()], hasty=hasty)
         return await answer()
 
-    async def ready(self, kind: Kind, records: Sequence[Record]) -> None:
+    async def ready(self, kind: Kind, records: Sequence[Record], *, hasty: bool = False) -> None:
         """Has the objects of one definition converted to `kind`, those that are not."""
         assert kind.custom is not None
         missing: dict[bytes, Record] = {}
@@ -71,7 +75,8 @@ class Conversion:
         waiting = list(missing.values())
         for start in range(0, len(waiting), BATCH):
             part = waiting[start : start + BATCH]
-            made = await self.convert(kind.custom.definition, kind.version, [decode(record) for record in part])
+            objects = [decode(record) for record in part]
+            made = await self.convert(kind.custom.definition, kind.version, objects, hasty=hasty)
             for record, obj in zip(part, made, strict=True):
                 forms.keep(record, kind, obj)
 
@@ -87,7 +92,9 @@ class Conversion:
         stored.shape_up(made)
         return made
 
-    async def convert(self, definition: Definition, version: str, objects: list[Obj]) -> list[Obj]:
+    async def convert(
+        self, definition: Definition, version: str, objects: list[Obj], *, hasty: bool = False
+    ) -> list[Obj]:
         """The objects in another version, in order. InternalError, worded as upstream, where the webhook fails."""
         wanted = f"{definition.group}/{version}"
         about = f"conversion webhook for {objects[0].get('apiVersion')}, Kind={definition.names['kind']} failed"
@@ -102,9 +109,8 @@ class Conversion:
         if self._client is None:
             raise InternalError(f"{about}: webhooks are not asked here")
         try:
-            answer = await self._client.call(
-                definition.tenant, webhook.get("clientConfig") or {}, dumps(review), seconds=SECONDS
-            )
+            config = webhook.get("clientConfig") or {}
+            answer = await self._client.call(definition.tenant, config, dumps(review), seconds=SECONDS, hasty=hasty)
             return _converted(answer, uid, wanted, objects)
         except (WebhookFailed, _Wrong) as error:
             raise InternalError(f"{about}: {error}") from error

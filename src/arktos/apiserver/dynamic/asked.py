@@ -19,7 +19,7 @@ from arktos.model import registry, scale
 from arktos.model.admission.expressions import REQUEST_RESOURCE
 from arktos.model.admission.matching import Question, Target, is_namespaced, labels_of
 from arktos.model.cel import library_authorizer
-from arktos.model.kinds import Kind, Obj
+from arktos.model.kinds import SYSTEM_TENANT, Kind, Obj
 from arktos.model.status import ApiError
 
 OPERATIONS = {"create": "CREATE", "update": "UPDATE", "patch": "UPDATE", "delete": "DELETE", "connect": "CONNECT"}
@@ -73,6 +73,11 @@ class Asked:
     @property
     def dry_run(self) -> bool:
         return self.call.dry_run or bool((self._options or {}).get("dryRun"))
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether somebody asks about a tenant who works for others, too: a controller, a node."""
+        return self.call.user.is_system and self.tenant != SYSTEM_TENANT
 
     def put(self, obj: Obj) -> None:
         """The object as somebody changed it."""

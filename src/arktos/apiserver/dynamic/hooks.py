@@ -77,7 +77,9 @@ class Hooks:
         seconds = float(hook.spec.get("timeoutSeconds") or 10)
         try:
             config = hook.spec.get("clientConfig") or {}
-            told = await self._client.call(hook.tenant, config, body, seconds=seconds, about=asked.tenant)
+            told = await self._client.call(
+                hook.tenant, config, body, seconds=seconds, about=asked.tenant, hasty=asked.is_for_all
+            )
             return reviewing.read(told, uid, mutating=mutating), target
         except WebhookFailed as error:
             why = f"failed to call webhook: {error}"

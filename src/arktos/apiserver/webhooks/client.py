@@ -8,6 +8,7 @@ import binascii
 import hashlib
 import ipaddress
 import ssl
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -19,6 +20,13 @@ from arktos.wire.http_client import ConnectionFailed, HttpClient, RequestTimeout
 
 _AT_A_TIME = 16
 _IN_LINE = 256
+_HASTY_AT_A_TIME = 8
+_HASTY_WAIT = 2.0
+"""Seconds that a hasty call stands in line."""
+_AWAY = 10.0
+"""Seconds for which hasty calls go one at a time after one that was long."""
+_LONG, _NEARLY = 3.0, 0.9
+"""Seconds that are long, answered or not, and which part of what it may take is."""
 _CLIENTS = 256
 _CONNECTIONS = 8
 
@@ -49,23 +57,32 @@ class WebhookClient:
         self._locator = Locator(reader, Guard(reader, options.allow, service_ranges))
         self._clients: OrderedDict[tuple[str, int, str, str], HttpClient] = OrderedDict()
         self._contexts: OrderedDict[str, ssl.SSLContext] = OrderedDict()
-        self._turns: dict[str, _Turns] = {}
+        self._turns: dict[tuple[str, bool], _Turns] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def call(self, tenant: str, config: Obj, body: bytes, *, seconds: float, about: str = "") -> bytes:
+    async def call(
+        self, tenant: str, config: Obj, body: bytes, *, seconds: float, about: str = "", hasty: bool = False
+    ) -> bytes:
         """POSTs JSON to where the WebhookClientConfig of this tenant points; the body of its 200. WebhookFailed.
 
         `about` is the tenant in whose line the call stands, where that is another: what one tenant asks of everybody's
-        webhook must not keep the others waiting."""
+        webhook must not keep the others waiting. `hasty` is a call for somebody who works for all tenants: it stands in
+        a line of its own, and where others wait for an answer in vain it fails at once, so that a tenant whose webhooks
+        hang holds up a few of its hands and not all."""
         try:
             place = place_of(config)
         except NotLocated as error:
             raise WebhookFailed(str(error)) from None
         target = f"{place.path}?timeout={seconds:g}s"
-        turns = self._turns.setdefault(about or tenant, _Turns())
+        line = (about or tenant, hasty)
+        turns = self._turns.setdefault(line, _Hasty() if hasty else _Turns())
         try:
             async with asyncio.timeout(seconds), turns:
-                status, answer = await self._ask(tenant, config, place, target, body, seconds)
+                began = time.monotonic()
+                try:
+                    status, answer = await self._ask(tenant, config, place, target, body, seconds)
+                finally:
+                    turns.took(time.monotonic() - began, seconds)
         except (TimeoutError, RequestTimeout):
             raise _failed(place, target, "context deadline exceeded") from None
         except _TooMany:
@@ -74,7 +91,7 @@ class WebhookClient:
             raise _failed(place, target, str(error)) from None
         finally:
             if turns.idle:
-                self._turns.pop(about or tenant, None)
+                self._turns.pop(line, None)
         if status != 200:
             raise WebhookFailed(_of_status(status, answer))
         return answer
@@ -160,8 +177,8 @@ class _Turns:
 
     __slots__ = ("_semaphore", "_waiting")
 
-    def __init__(self) -> None:
-        self._semaphore = asyncio.Semaphore(_AT_A_TIME)
+    def __init__(self, at_a_time: int = _AT_A_TIME) -> None:
+        self._semaphore = asyncio.Semaphore(at_a_time)
         self._waiting = 0
 
     @property
@@ -181,3 +198,43 @@ class _Turns:
     async def __aexit__(self, *_: object) -> None:
         self._waiting -= 1
         self._semaphore.release()
+
+    def took(self, seconds: float, most: float) -> None:
+        """How long a call went of the time that it had, whatever came of it."""
+
+
+class _Hasty(_Turns):
+    """Hasty calls about one tenant."""
+
+    __slots__ = ("_away",)
+
+    def __init__(self) -> None:
+        super().__init__(_HASTY_AT_A_TIME)
+        self._away = float("-inf")
+
+    @property
+    def idle(self) -> bool:
+        return self._waiting == 0 and not self._is_away
+
+    @property
+    def _is_away(self) -> bool:
+        return time.monotonic() - self._away < _AWAY
+
+    async def __aenter__(self) -> None:
+        if self._waiting and self._is_away:
+            raise _TooMany()
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(_HASTY_WAIT):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            self._waiting -= 1
+            self._away = time.monotonic()
+            raise _TooMany() from None
+        except BaseException:
+            self._waiting -= 1
+            raise
+
+    def took(self, seconds: float, most: float) -> None:
+        is_long = seconds >= min(_LONG, _NEARLY * most)
+        self._away = time.monotonic() if is_long else float("-inf")
