@@ -29,6 +29,7 @@ _COMMANDS = {
     "network": ("arktos.cli.network", "network"),
     "vmruntime": ("arktos.cli.vmruntime", "vmruntime"),
     "agent": ("arktos.cli.agent", "agent"),
+    "hollow": ("arktos.cli.hollow", "hollow"),
 }
 """Name: module, attribute. `--help` imports them all; a command imports its own."""
 

@@ -281,7 +281,7 @@ class Client:
         self,
         kind: Kind,
         name: str,
-        patch: Obj | builtins.list[Obj],
+        patch: Obj | builtins.list[Obj] | msgspec.Raw,
         *,
         type: PatchType = "merge",
         namespace: str = "",
@@ -291,8 +291,9 @@ class Client:
         force: bool = False,
         dry_run: bool = False,
     ) -> Obj:
-        """`json` takes a list of operations, the others an object. `apply` is server-side apply, for which the server
-        wants a field manager (default: the user agent's first word); `force` takes fields over."""
+        """`json` takes a list of operations, the others an object; what is encoded already comes as `msgspec.Raw`.
+        `apply` is server-side apply, for which the server wants a field manager (default: the user agent's first
+        word); `force` takes fields over."""
         if type == "apply" and not field_manager:
             field_manager = self.config.user_agent.split("/")[0].split(" ")[0]
         path = self._paths.object(kind, name, tenant=tenant, namespace=namespace, subresource=subresource)
@@ -348,7 +349,7 @@ class Client:
         self,
         method: str,
         target: str,
-        body: Obj | builtins.list[Obj] | None = None,
+        body: Obj | builtins.list[Obj] | msgspec.Raw | None = None,
         media: str = "application/json",
         accept: str = _JSON,
     ) -> bytes:
