@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from arktos.client import Cached, Key
 from arktos.controllers.actions import Patch, perform
 from arktos.controllers.context import Context, Sharing, Unit
@@ -13,6 +15,7 @@ from arktos.model.status import NotFound
 
 NAME = "clusterroleaggregation"
 ROLE = registry.by_resource("clusterroles.rbac.authorization.k8s.io")
+_told = msgspec.json.encode
 
 
 def aggregated(role: Obj, others: Sequence[Obj]) -> list[Obj]:
@@ -24,10 +27,12 @@ def aggregated(role: Obj, others: Sequence[Obj]) -> list[Obj]:
             name = other["metadata"]["name"]
             if name != role["metadata"]["name"] and matches(other["metadata"].get("labels") or {}):
                 chosen[name] = other
-    rules: list[Obj] = []
+    # By what they say: a tenant may have written very many.
+    rules: dict[bytes, Obj] = {}
     for name in sorted(chosen):
-        rules += [rule for rule in chosen[name].get("rules") or () if rule not in rules]
-    return rules
+        for rule in chosen[name].get("rules") or ():
+            rules.setdefault(_told(rule, order="sorted"), rule)
+    return list(rules.values())
 
 
 def _is_made(role: Cached) -> bool:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from arktos.apiserver.fairness.gate import Level, hand_of, seats
+from arktos.apiserver.fairness.gate import Gate, Level, hand_of, seats
 from arktos.apiserver.fairness.queues import FairQueues, deal
 from arktos.apiserver.identity import User
 
@@ -109,6 +113,26 @@ def test_all_users_of_a_tenant_share_one_hand() -> None:
     assert set(other) - used
     nodes = {hand_of(User(f"system:node:n{n}", "system"), f"n{n}", "system-nodes", level) for n in range(50)}
     assert len(nodes) == 50
+
+
+async def test_who_waits_for_long_keeps_nobody_from_a_seat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arktos.apiserver.fairness.gate._SEATED", 0.02)
+    gate, level = Gate(4), Level("global-default")
+    flow: Any = SimpleNamespace(level=level, kind="mutating")
+    answered: list[Any] = [asyncio.get_running_loop().create_future() for _ in range(4)]
+    waiting: list[Any] = [asyncio.create_task(gate.hold(flow, each)) for each in answered]
+    await asyncio.sleep(0)
+    assert (level.seats, gate.inflight["mutating"]) == (4, 4)
+    answered[0].set_result("quick")
+    assert await waiting[0] == "quick" and level.seats == 3
+    async with asyncio.timeout(5):
+        while level.seats:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    assert gate.inflight["mutating"] == 3
+    for each in answered[1:]:
+        each.set_result("slow")
+    assert await asyncio.gather(*waiting[1:]) == ["slow"] * 3
+    assert (level.seats, gate.inflight["mutating"]) == (0, 0)
 
 
 def test_what_a_list_takes() -> None:

@@ -28,6 +28,8 @@ _PATIENCE = 15.0
 """Seconds that a request may wait: a quarter of what Kubernetes gives one."""
 _REFUSAL_PAUSE = 0.25
 """How long a refusal is held back, so that who asks again at once doesn't cost more than who waits."""
+_SEATED = 1.0
+"""Seconds that a request keeps its seat: what takes longer waits for somebody else."""
 _SWEEP = 1.0
 _MAX_FLOWS = 8192
 _WAITS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
@@ -101,6 +103,16 @@ class _Waiting:
         self.queued = perf_counter()
 
 
+class _Seat:
+    """One that is taken, until it is given back."""
+
+    __slots__ = ("level",)
+
+    def __init__(self, level: Level) -> None:
+        self.level: Level | None = level
+        level.seats += 1
+
+
 class Gate:
     """See the package. `total` are the seats of all levels together."""
 
@@ -166,17 +178,26 @@ class Gate:
         return later
 
     async def hold(self, flow: Flow, awaitable: Awaitable[Reply]) -> Reply:
-        """Awaits, on a seat of the flow's level."""
-        level = flow.level
-        level.seats += 1
+        """Awaits, on a seat of the flow's level. Who waits for long, for a webhook of its tenant or the like, stands:
+        seats are for all tenants, and nobody's work is done meanwhile."""
+        seat = _Seat(flow.level)
+        standing = asyncio.get_running_loop().call_later(_SEATED, self._give_back, seat)
         self.inflight[flow.kind] += 1
         try:
             return await awaitable
         finally:
-            level.seats -= 1
+            standing.cancel()
             self.inflight[flow.kind] -= 1
-            if level.queues.waiting:
-                self._see_to_it()
+            self._give_back(seat)
+
+    def _give_back(self, seat: _Seat) -> None:
+        level = seat.level
+        if level is None:
+            return
+        seat.level = None
+        level.seats -= 1
+        if level.queues.waiting:
+            self._see_to_it()
 
     def book(self) -> None:
         """A write was let through: most of its work is still to come, in this turn or the next."""

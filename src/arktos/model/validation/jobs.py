@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from arktos.model import cron
 from arktos.model.kinds import Obj
@@ -285,9 +286,15 @@ def _check_schedule(errs: Errors, schedule: str, zone: str | None) -> None:
         _check_zone(errs, zone)
 
 
-def _check_zone(errs: Errors, zone: str) -> None:
+@cache
+def _zones() -> frozenset[str]:
+    """Found once: it means to look at hundreds of files."""
     from zoneinfo import available_timezones
 
+    return frozenset(available_timezones())
+
+
+def _check_zone(errs: Errors, zone: str) -> None:
     if not zone:
         errs.append(invalid("spec.timeZone", zone, "timeZone must be nil or non-empty string"))
     elif zone.lower() == "local":
@@ -298,7 +305,7 @@ def _check_zone(errs: Errors, zone: str) -> None:
                 "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones",
             )
         )
-    elif zone != "UTC" and zone not in available_timezones():
+    elif zone != "UTC" and zone not in _zones():
         errs.append(invalid("spec.timeZone", zone, f"unknown time zone {zone}"))
 
 
