@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from arktos.model import cel
+from arktos.model.cel import lexer, parser, planning
+from arktos.model.cel.pace import STEPS
 from arktos.model.cel.parser import LONGEST
 
 VARIABLES = {"self": cel.DYN}
@@ -65,6 +67,20 @@ def test_no_single_search_is_long_even_on_a_large_budget(pattern: str, length: i
     with pytest.raises(cel.CostExceeded):
         program.evaluate({"self": text}, limit=cel.PER_CALL, patient=True)
     assert time.thread_time() - began < 0.1
+
+
+def test_who_compiles_gives_way_at_every_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses = {"lexer": 0, "parser": 0, "planning": 0}
+
+    def count(stage: str) -> None:
+        pauses[stage] += 1
+
+    for module in (lexer, parser, planning):
+        stage = module.__name__.rpartition(".")[2]
+        monkeypatch.setattr(module, "give_way", lambda stage=stage: count(stage))
+    many = STEPS * 4
+    cel.compile(f"[{','.join('1' * many)}].size() > 0", {})
+    assert all(paused >= 4 for paused in pauses.values()), pauses
 
 
 def test_ordinary_patterns_are_affordable() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
 from typing import Any
 
 from arktos.model.cel.errors import CostExceeded
+from arktos.model.cel.pace import give_way
 
 MISSING = object()
 _STRIDE = 500
@@ -42,7 +42,7 @@ class PatientFrame(Frame):
             raise CostExceeded()
         if self.left < self._pause:
             self._pause = self.left - _STRIDE
-            time.sleep(0)
+            give_way()
 
 
 class Lazy(ABC):

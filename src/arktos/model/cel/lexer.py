@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from arktos.model.cel.errors import CelError, Issue
+from arktos.model.cel.pace import STEPS, give_way
 from arktos.model.cel.values import INT_MAX, UINT_MAX, UInt
 
 
@@ -45,6 +46,8 @@ def tokens(text: str) -> list[Token]:
     found: list[Token] = []
     at = 0
     while at < len(text):
+        if not (len(found) + 1) % STEPS:
+            give_way()
         match = _TOKEN.match(text, at)
         if match is None:
             raise CelError(text, [Issue(at, f"Syntax error: token recognition error at: '{text[at]}'")])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from arktos.model.cel import macros
 from arktos.model.cel.errors import CelError, Issue
 from arktos.model.cel.lexer import Token, tokens
+from arktos.model.cel.pace import STEPS, give_way
 from arktos.model.cel.syntax import Call, ListOf, Literal, MapOf, Member, Name, Node, ObjectOf, Select
 from arktos.model.cel.values import INT_MAX
 
@@ -53,6 +54,8 @@ class _Parser:
     def take(self) -> Token:
         token = self.tokens[self.next]
         self.next += 1
+        if not self.next % STEPS:
+            give_way()
         return token
 
     def taken(self, kind: str) -> Token | None:

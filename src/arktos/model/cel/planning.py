@@ -17,6 +17,7 @@ from arktos.model.cel import access, folds
 from arktos.model.cel.declarations import Function, Library, Overload
 from arktos.model.cel.errors import CostExceeded, EvaluationError, Issue
 from arktos.model.cel.frame import MISSING, Frame
+from arktos.model.cel.pace import STEPS, give_way
 from arktos.model.cel.syntax import Bind, Call, Fold, ListOf, Literal, MapOf, Name, Node, Select
 from arktos.model.cel.types import (
     BOOL,
@@ -67,6 +68,7 @@ class Planner:
     issues: list[Issue] = field(default_factory=list)
     used: dict[str, int] = field(default_factory=dict)
     size: int = 0
+    _steps: int = 0
     _scopes: dict[str, list[tuple[int, Type]]] = field(default_factory=dict)
 
     def complain(self, at: int, message: str) -> Planned:
@@ -74,6 +76,9 @@ class Planner:
         return ERROR, wrong
 
     def plan(self, node: Node) -> Planned:
+        self._steps += 1
+        if not self._steps % STEPS:
+            give_way()
         kind = type(node)
         if kind is Literal:
             return self._literal(node)  # type: ignore[arg-type]

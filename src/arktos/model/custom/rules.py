@@ -114,6 +114,7 @@ class _Walk:
         self._rules = rules
         self._budget = budget
         self._units = units
+        self._patient = units > INLINE  # what may cost more than that is given to a thread
         self._over = False
 
     def value(self, node: Node, value: Any, old: Any, path: str, *, whole: bool = False) -> None:
@@ -152,7 +153,7 @@ class _Walk:
         elif old is not NEW:
             values["oldSelf"] = old
         try:
-            held = rule.program.evaluate(values, self._budget, self._units)
+            held = rule.program.evaluate(values, self._budget, self._units, patient=self._patient)
         except cel.CostExceeded:
             self._spent(path)
             return
@@ -171,7 +172,7 @@ class _Walk:
     def _message(self, rule: Rule, values: dict[str, Any]) -> str:
         if rule.message is not None:
             try:
-                told = rule.message.evaluate(values, self._budget, self._units)
+                told = rule.message.evaluate(values, self._budget, self._units, patient=self._patient)
             except cel.EvaluationError:
                 told = ""
             if isinstance(told, str) and told.strip() and "\n" not in told and len(told) <= 5120:
