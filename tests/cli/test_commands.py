@@ -162,6 +162,14 @@ def test_the_defaults(wanted: list[Settings], tmp_path: Path) -> None:
     assert wanted[-1] == Settings(f"{tmp_path}/default")
 
 
+def test_what_up_is_told_of_webhooks_the_api_server_is_told(wanted: list[Settings], tmp_path: Path) -> None:
+    assert run("up", "--no-node", "--webhook-allow=10.1.0.0/16, 127.0.0.0/8").exit_code == 0
+    assert "--webhook-allow=10.1.0.0/16, 127.0.0.0/8" in components(wanted[-1])[0].command
+    assert not any("webhook" in word for word in components(Settings(str(tmp_path)))[0].command)
+    refused = run("up", "--no-node", "--webhook-allow=10.1.0.1/16")
+    assert refused.exit_code == 2 and "has host bits set" in refused.output
+
+
 def test_a_node_where_the_machine_can_be_one(
     wanted: list[Settings], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ class Settings:
     audit_policy_file: str = ""
     audit_log_path: str = ""
     audit_log: tuple[str, ...] = ()
+    webhook_allow: str = ""
 
     @property
     def layout(self) -> Layout:
@@ -137,6 +138,8 @@ def control_plane(settings: Settings) -> list[Component]:
     if settings.audit_policy_file:
         path = settings.audit_log_path or layout.audit_log
         server += [f"--audit-policy-file={settings.audit_policy_file}", f"--audit-log-path={path}", *settings.audit_log]
+    if settings.webhook_allow:
+        server.append(f"--webhook-allow={settings.webhook_allow}")
     found = [Component("apiserver", tuple(server), port)]
     for offset, name in enumerate(("controllers", "scheduler"), start=1):
         arguments = [name, f"--kubeconfig={layout.component_kubeconfig(name)}", f"--health-port={port + offset}"]

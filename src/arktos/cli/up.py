@@ -20,6 +20,16 @@ from arktos.cli.node_options import as_before, node_options, node_settings
 from arktos.cli.starting import alone, describe, is_up, require_free, require_room, start
 
 
+def _networks(_: click.Context, __: click.Parameter, text: str) -> str:
+    """Networks, as they were given: what the API server would refuse is told here."""
+    try:
+        for part in filter(None, map(str.strip, text.split(","))):
+            ipaddress.ip_network(part)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
+
 @click.command()
 @data_dir_option
 @click.option(
@@ -59,6 +69,13 @@ from arktos.cli.starting import alone, describe, is_up, require_free, require_ro
     multiple=True,
     help="More of the log, such as `maxsize=50` for the API server's --audit-log-maxsize=50; may be repeated.",
 )
+@click.option(
+    "--webhook-allow",
+    default="",
+    callback=_networks,
+    help="Networks, comma separated, where tenants' webhooks may be though they are loopback, link-local, nodes', "
+    "pods' or services'.",
+)
 @click.option("--foreground", is_flag=True, help="Stay in the foreground, for init systems that supervise.")
 def up(
     data_dir: Path,
@@ -72,6 +89,7 @@ def up(
     audit_policy_file: Path | None,
     audit_log_path: str,
     audit_log: tuple[str, ...],
+    webhook_allow: str,
     foreground: bool,
     **options: Any,
 ) -> None:
@@ -100,6 +118,7 @@ def up(
             audit_policy_file=str(audit_policy_file.absolute()) if audit_policy_file else "",
             audit_log_path=str(Path(audit_log_path).absolute()) if audit_log_path else "",
             audit_log=tuple(f"--audit-log-{option}" for option in audit_log),
+            webhook_allow=webhook_allow,
         )
     _bring_up(wanted, foreground=foreground)
 
