@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -84,3 +85,68 @@ async def test_a_webhook_that_fails_hides_nobody_elses_objects(two: Any) -> None
     assert seen == {"acme", "globex"}
     # Within the tenant it is told that the webhook fails.
     assert (await two.get(f"/tenants/acme/apis/{GROUP}/v8/namespaces/default/hosts")).code == 500
+
+
+async def test_a_tenant_has_so_many_definitions(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.tenant("acme")
+    monkeypatch.setattr("arktos.apiserver.custom.naming.MOST", 12)
+
+    def numbered(number: int) -> Obj:
+        made = definition("v1")
+        made["metadata"]["name"] = f"r{number}.{GROUP}"
+        made["spec"]["names"] = {"plural": f"r{number}", "kind": f"R{number}"}
+        return made
+
+    for number in range(12):
+        (await api.post(f"/tenants/acme{CRDS}", numbered(number))).ok(201)
+    refused = (await api.post(f"/tenants/acme{CRDS}", numbered(12))).refused(403, "a tenant may have")
+    assert refused["details"]["name"] == f"r12.{GROUP}"
+    (await api.post(CRDS, numbered(12))).ok(201)
+    (await api.patch(f"/tenants/acme{CRDS}/r3.{GROUP}", {"metadata": {"labels": {"a": "b"}}})).ok()
+    # Many kinds of a group are described beside the loop.
+    described = (await api.get(f"/tenants/acme/openapi/v3/apis/{GROUP}/v1")).ok()
+    assert len([name for name in described["components"]["schemas"] if name.startswith("com.example.stable")]) == 24
+    monkeypatch.setattr("arktos.apiserver.custom.naming.MOST_BYTES", 4096)
+    (await api.patch(f"/tenants/acme{CRDS}/r3.{GROUP}", {"metadata": {"labels": {"a": "c"}}})).refused(403, "together")
+
+
+@pytest.mark.parametrize("version", ["v1", "v9"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "clusterrolebindings.rbac.authorization.k8s.io",
+        "customresourcedefinitions.apiextensions.k8s.io",
+        "events.events.k8s.io",
+        "pods.metrics.k8s.io",
+        "certificatesigningrequests.certificates.k8s.io",
+    ],
+)
+async def test_nobody_defines_what_the_server_has(api: Any, name: str, version: str) -> None:
+    """In another version its objects would lie among the server's own, and escape all that holds for those."""
+    await api.tenant("acme")
+    plural, _, group = name.partition(".")
+    made = definition(version)
+    made["metadata"] = {"name": name, "annotations": {"api-approved.kubernetes.io": "https://example.com/1"}}
+    made["spec"] |= {"group": group, "names": {"plural": plural, "kind": "Mine"}, "scope": "Cluster"}
+    for prefix, user in (("/tenants/acme", api.admin_of("acme")), ("", api.ADMIN)):
+        (await api.post(f"{prefix}{CRDS}", made, user=user)).refused(403, "the server itself has")
+    body = {"metadata": {"name": "x"}, "roleRef": "cluster-admin"}
+    assert (await api.post(f"/tenants/acme/apis/{group}/v9/{plural}", body)).code == 404
+
+
+async def test_a_definition_that_cannot_be_read_stops_nobody_elses(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await api.tenant("acme", "globex")
+    look = api.upkeep._look
+
+    async def broken(key: Any) -> None:
+        if key.tenant == "acme":
+            raise KeyError("spec")
+        await look(key)
+
+    monkeypatch.setattr(api.upkeep, "_look", broken)
+    for tenant in ("acme", "globex"):
+        (await api.post(f"/tenants/{tenant}{CRDS}", definition("v1"))).ok(201)
+    assert (await api.delete(f"/tenants/globex{CRDS}/hosts.{GROUP}")).code == 200
+    async with asyncio.timeout(5):
+        while (await api.get(f"/tenants/globex{CRDS}/hosts.{GROUP}")).code != 404:
+            await asyncio.sleep(0.005)

@@ -60,14 +60,14 @@ class Documents:
         known, packings = headers.get("if-none-match", ""), headers.get("accept-encoding", "")
         return custom_openapi_v2.answer(headers.get("accept", ""), known, packings, served)
 
-    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response:
+    def answer(self, request: Request, info: RequestInfo, served: Served = BUILT_IN) -> Response | Awaitable[Response]:
         _require_read(request)
         path = info.path
         root = path.split("/", 2)[1]
         accept = request.headers.get("accept", "")
         known = request.headers.get("if-none-match", "")
         encodings = request.headers.get("accept-encoding", "")
-        answered: Response | None = None
+        answered: Response | Awaitable[Response] | None = None
         if root in _HEALTH:
             query = parse_qs(request.query, keep_blank_values=True)
             answered = self._health.answer(path, "verbose" in query, frozenset(query.get("exclude", ())))

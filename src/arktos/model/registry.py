@@ -42,6 +42,12 @@ _by_kind: dict[tuple[str, str], Kind] = {(kind.api_version, kind.kind): kind for
 _by_resource: dict[str, Kind] = {
     kind.resource: _by_kind[kind.storage, kind.kind] if kind.storage else kind for kind in _KINDS
 }
+_names = frozenset(f"{kind.plural}.{kind.group}" if kind.group else kind.plural for kind in _KINDS) | set(_by_resource)
+
+
+def is_resource(name: str) -> bool:
+    """Whether a group-resource (`deployments.apps`) is one of the server's own, in any version."""
+    return name in _names
 
 
 def lookup(group: str, version: str, plural: str) -> Kind | None:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
-from arktos.model import selectors
+from arktos.model import registry, selectors
 from arktos.model.custom.definition import CustomType, Definition
 from arktos.model.custom.names import SHARED
 from arktos.model.kinds import ALL_TENANTS, SYSTEM_TENANT, Kind, Obj
@@ -57,6 +57,8 @@ class Definitions:
         if "." not in group:
             return None
         name = f"{plural}.{group}"
+        if registry.is_resource(name):
+            return None  # another version of what is built in is nobody's
         if tenant == ALL_TENANTS:
             return self._across(name, version)
         definition = self.of(tenant, name)

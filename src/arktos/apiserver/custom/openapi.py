@@ -5,7 +5,9 @@ A component is the schema that its definition has, with what all objects have be
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections.abc import Awaitable, Sequence
 from functools import cache
 from urllib.parse import parse_qsl
 
@@ -25,10 +27,12 @@ _API_VERSION = {
     "description": "The versioned schema that this is an object of: its group and version.",
     "type": "string",
 }
+_FEW = 8
+"""So many kinds are soon described."""
 _KIND = {"description": "The kind of object that this is, in the schema of its apiVersion.", "type": "string"}
 
 
-def answer(path: str, query: str, if_none_match: str, packings: str, served: Served) -> Response:
+def answer(path: str, query: str, if_none_match: str, packings: str, served: Served) -> Response | Awaitable[Response]:
     """Answers `/openapi/v3` and what is below it for one tenant. NotFound."""
     if served is BUILT_IN:
         return openapi.answer(path, query, if_none_match, packings)
@@ -39,8 +43,18 @@ def answer(path: str, query: str, if_none_match: str, packings: str, served: Ser
     if name not in own:
         return openapi.answer(path, query, if_none_match, packings)
     mark = fingerprint(own[name])
-    current = dict(parse_qsl(query)).get("hash") == mark
-    return document(served, name).answer(if_none_match, packings, openapi.FOREVER if current else ())
+    extra = openapi.FOREVER if dict(parse_qsl(query)).get("hash") == mark else ()
+    if name in served.kept or len(own[name]) <= _FEW:
+        return document(served, name).answer(if_none_match, packings, extra)
+    return _made(served, name, if_none_match, packings, extra)
+
+
+async def _made(
+    served: Served, name: str, if_none_match: str, packings: str, extra: Sequence[tuple[str, str]]
+) -> Response:
+    """Large, so it is made beside the loop."""
+    found = await asyncio.to_thread(document, served, name)
+    return found.answer(if_none_match, packings, extra)
 
 
 def group_versions(served: Served) -> dict[str, list[Kind]]:

@@ -33,7 +33,7 @@ log = logs.get_logger(__name__)
 KIND = registry.by_resource(RESOURCE)
 BATCH = 64
 """Objects that are deleted at a time."""
-_RETRY = 1.0
+_RETRY, _BUG_RETRY = 1.0, 60.0
 """Seconds after which a definition that could not be dealt with is looked at again."""
 
 
@@ -98,6 +98,10 @@ class Upkeep:
                 except (ApiError, PreconditionFailed) as error:
                     log.warning("definition_waits", tenant=key.tenant, definition=key.name, error=str(error))
                     asyncio.get_running_loop().call_later(_RETRY, self._put, key)
+                except Exception:
+                    # A bug met by one tenant's definition must not stop all others.
+                    log.exception("definition_bug", tenant=key.tenant, definition=key.name)
+                    asyncio.get_running_loop().call_later(_BUG_RETRY, self._put, key)
 
     async def _look(self, key: Key) -> None:
         record = self._store.get(key)
