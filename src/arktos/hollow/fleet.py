@@ -145,16 +145,15 @@ class Nodes:
 
     async def _patiently(self, act: Callable[[], Awaitable[None]], complaint: str) -> None:
         """Until it is done, or refused for good."""
-        backoff = Backoff(0.1, 5.0)
-        complained = False
+        backoff: Backoff | None = None
         while True:
             try:
                 return await act()
             except (ApiError, ConnectionFailed, msgspec.DecodeError) as error:
                 self._metrics.failures += 1
-                if not complained:
+                if backoff is None:
                     _log.warning(complaint, error=f"{type(error).__name__}: {error}")
-                complained = True
+                    backoff = Backoff(0.1, 5.0)
                 if isinstance(error, ApiError) and error.code < 500 and error.code != 429 and self.registered.is_set():
                     return None
             await asyncio.sleep(backoff.next())
