@@ -191,6 +191,30 @@ def test_a_tenants_schemas_count_for_nobody(server: System) -> None:
     server.admin("delete", "flowschema", "ours")
 
 
+def test_a_schema_without_its_level_is_dangling(server: System) -> None:
+    header = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "metadata": {"name": "lost"}}
+    spec = {"priorityLevelConfiguration": {"name": "lost"}, "matchingPrecedence": 9000}
+    server.admin("apply", "-f", "-", input=json.dumps({**header, "kind": "FlowSchema", "spec": spec}))
+
+    def dangling() -> dict[str, str]:
+        status = server.admin.json("get", "flowschema", "lost").get("status", {})
+        return next((each for each in status.get("conditions", ()) if each["type"] == "Dangling"), {})
+
+    eventually(lambda: dangling().get("status") == "True", what="the level is missed")
+    assert dangling()["reason"] == "NotFound"
+    assert dangling()["message"] == (
+        'This FlowSchema references the PriorityLevelConfiguration object named "lost" but there is no such object'
+    )
+    limited = {"nominalConcurrencyShares": 1, "limitResponse": {"type": "Reject"}}
+    level = {**header, "kind": "PriorityLevelConfiguration", "spec": {"type": "Limited", "limited": limited}}
+    server.admin("apply", "-f", "-", input=json.dumps(level))
+    eventually(lambda: dangling().get("status") == "False", what="the level is found")
+    assert dangling()["reason"] == "Found"
+    server.admin("delete", "prioritylevelconfiguration", "lost")
+    eventually(lambda: dangling().get("status") == "True", what="the level is missed again")
+    server.admin("delete", "flowschema", "lost")
+
+
 def test_a_restart_keeps_what_was_taken_over(server: System, tmp_path: Path) -> None:
     level = server.admin.json("get", "prioritylevelconfiguration", "workload-low")
     level["spec"]["limited"]["nominalConcurrencyShares"] = 1

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 
 from arktos.apiserver.encoding import dumps, encode, header_of, key_of, loads, stamp
-from arktos.apiserver.fairness import defaults
+from arktos.apiserver.fairness import dangling, defaults
 from arktos.apiserver.fairness.gate import Gate
 from arktos.apiserver.fairness.schemas import FlowSchema, PriorityLevel, read_level, read_schema
 from arktos.model import defaults as model_defaults
@@ -36,7 +36,7 @@ async def seed(store: Store) -> None:
             if record is None:
                 metadata.fill(kind, obj, uid=str(uuid.uuid4()), now=stamp(time.time()), tenant=SYSTEM_TENANT)
                 strategy.prepare_create(kind, obj)
-                obj["status"] = _status(obj)
+                obj["status"] = dangling.status(obj, True, obj["metadata"]["creationTimestamp"])
                 conditions.append(Absent(key))
             else:
                 stored = loads(record.body)
@@ -50,37 +50,20 @@ async def seed(store: Store) -> None:
         await store.commit(conditions, writes)
 
 
-def _status(obj: Obj) -> Obj:
-    if obj["kind"] != "FlowSchema":
-        return {}
-    level = obj["spec"]["priorityLevelConfiguration"]["name"]
-    return {
-        "conditions": [
-            {
-                "type": "Dangling",
-                "status": "False",
-                "lastTransitionTime": obj["metadata"]["creationTimestamp"],
-                "reason": "Found",
-                "message": "This FlowSchema references the PriorityLevelConfiguration object named "
-                f'"{level}" and it exists',
-            }
-        ]
-    }
-
-
 def _is_ours(stored: Obj) -> bool:
     mandatory = stored["metadata"]["name"] in defaults.MANDATORY
     return mandatory or (stored["metadata"].get("annotations") or {}).get(defaults.AUTOUPDATE) == "true"
 
 
 class Configuration:
-    """Keeps a gate as the objects of `system` say. Schemas and levels that cannot be read are left out; the mandatory
-    ones are there whatever is stored."""
+    """Keeps a gate as the objects of `system` say, until `aclose`. Schemas and levels that cannot be read are left out;
+    the mandatory ones are there whatever is stored."""
 
     def __init__(self, store: Store, gate: Gate) -> None:
         self._store = store
         self._gate = gate
         self._pending = False
+        self._dangling = dangling.Dangling(store)
         self.load()
         for resource in (defaults.SCHEMAS, defaults.LEVELS):
             store.subscribe(Query(resource, SYSTEM_TENANT), self._changed)
@@ -92,6 +75,10 @@ class Configuration:
         for record in self._store.list(Query(defaults.LEVELS, SYSTEM_TENANT)).records:
             _take(levels, record, read_level)
         self._gate.configure(list(schemas.values()), list(levels.values()))
+        self._dangling.look(levels)
+
+    async def aclose(self) -> None:
+        await self._dangling.aclose()
 
     def _changed(self, events: Sequence[WatchEvent], revision: int) -> None:
         if not self._pending:
