@@ -396,8 +396,9 @@ def test_a_pods_address_is_one_that_only_it_can_have() -> None:
     for wrong, others in refused:
         with pytest.raises(BadRequest, match="address not allowed"):
             pod_address(wrong, NODE, others)
-    with pytest.raises(ServiceUnavailable):
-        pod_address(pod("acme", ""), NODE, [])
+    for unreachable, node in ((pod("acme", ""), NODE), (pod("acme", "10.1.2.3"), None)):
+        with pytest.raises(ServiceUnavailable):
+            pod_address(unreachable, node, [])
 
 
 @pytest.mark.parametrize(

@@ -148,5 +148,5 @@ async def test_a_definition_that_cannot_be_read_stops_nobody_elses(api: Any, mon
         (await api.post(f"/tenants/{tenant}{CRDS}", definition("v1"))).ok(201)
     assert (await api.delete(f"/tenants/globex{CRDS}/hosts.{GROUP}")).code == 200
     async with asyncio.timeout(5):
-        while (await api.get(f"/tenants/globex{CRDS}/hosts.{GROUP}")).code != 404:
+        while (await api.get(f"/tenants/globex{CRDS}/hosts.{GROUP}")).code != 404:  # noqa: ASYNC110
             await asyncio.sleep(0.005)

@@ -24,6 +24,9 @@ def pod_address(pod: Obj, node: Obj | None, others: Iterable[Obj]) -> str:
     if not text:
         raise ServiceUnavailable(f"pod {name} has no address")
     address = _proxyable(text)
+    if node is None:
+        # Nothing tells whose the address is by now.
+        raise ServiceUnavailable(f"the node of pod {name} is not there")
     nodes_own = _addresses(node)
     if (pod.get("spec") or {}).get("hostNetwork"):
         if text not in nodes_own:

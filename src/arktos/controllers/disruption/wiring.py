@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from arktos.client import Cached, Key
 from arktos.client.cached import Owner
@@ -117,7 +118,8 @@ class _Budgets:
         kind = self.context.custom.by_owner(tenant, owner.api_version, owner.kind)
         if kind is None:
             raise Unreckonable(f"{owner.kind} {owner.name} does not implement the scale subresource")
-        path = f"/tenants/{tenant}/apis/{group}/{version}/namespaces/{namespace}/{kind.plural}/{owner.name}/scale"
+        name = quote(owner.name, safe="")
+        path = f"/tenants/{tenant}/apis/{group}/{version}/namespaces/{namespace}/{kind.plural}/{name}/scale"
         try:
             scale = await self.context.client.request("GET", path)
         except FAILURES as error:

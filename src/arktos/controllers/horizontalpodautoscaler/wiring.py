@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import NamedTuple
+from urllib.parse import quote
 
 from arktos.client import Cached, Key
 from arktos.controllers import conditions
@@ -131,7 +132,9 @@ class _Autoscalers:
         if kind is None:
             raise Stop("AbleToScale", "FailedGetScale", f'{_NO_SCALE}: no matches for kind "{kind_name}"')
         root = f"apis/{kind.group}/{version.rpartition('/')[2]}" if kind.group else f"api/{kind.version}"
-        path = f"/tenants/{cached.tenant}/{root}/namespaces/{cached.namespace}/{kind.plural}/{name}/scale"
+        path = (
+            f"/tenants/{cached.tenant}/{root}/namespaces/{cached.namespace}/{kind.plural}/{quote(name, safe='')}/scale"
+        )
         try:
             return Target(path, shown, await self.context.client.request("GET", path))
         except FAILURES as error:
