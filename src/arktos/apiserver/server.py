@@ -23,6 +23,7 @@ from arktos.apiserver import (
 )
 from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.admission_actions import ActionTargets
+from arktos.apiserver.admission_devices import date_taints
 from arktos.apiserver.admission_limits import LimitRanges
 from arktos.apiserver.admission_machines import MachineClaims
 from arktos.apiserver.admission_podsecurity import PodSecurity
@@ -99,6 +100,7 @@ class ApiServer:
     upkeep: Upkeep = field(init=False)
     server: Server = field(init=False)
     gate: Gate = field(init=False)
+    flows: configuration.Configuration = field(init=False)
     dynamic: DynamicAdmission = field(init=False)
     aggregator: Aggregator = field(init=False)
     auditor: Auditor | None = field(init=False, default=None)
@@ -151,7 +153,7 @@ class ApiServer:
         chain = admission_chain(self.store, authorizer, options)
         writer = Writer(reader, chain, dynamic=self.dynamic, conversion=Conversion(webhooks))
         self.gate = Gate(options.max_requests_inflight + options.max_mutating_requests_inflight)
-        configuration.Configuration(self.store, self.gate)
+        self.flows = configuration.Configuration(self.store, self.gate)
         metrics = Metrics(self._gauges, self.gate.waits)
         health = Health(live={}, ready={"store": lambda: self.store.problem})
         dispatcher = Dispatcher(
@@ -199,6 +201,7 @@ class ApiServer:
 
     async def stop(self) -> None:
         await self.upkeep.aclose()
+        await self.flows.aclose()
         self._looking.cancel()
         self.watches.close()
         await self.server.close(self.options.shutdown_grace)
@@ -317,6 +320,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "actions": [ActionTargets(store).step],
             "nodes": [node_rights.own_name, admission_pods.taint],
             "controllerinstances": [ranges.instances],
+            "resourceslices.resource.k8s.io": [date_taints],
             "services": [machines.services, services.step],
             "persistentvolumes": [machines.volumes, admission_storage.protect_volume],
             "persistentvolumeclaims": [

@@ -13,7 +13,7 @@ removal (`keep_unknown`). To a patch absence means removal, since its base had t
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from arktos.model import strategy_pods, strategy_services
 from arktos.model.admission import checking as admission_checking
@@ -275,6 +275,26 @@ def _forget_released_devices(claim: Obj, old: Obj) -> None:
     status["devices"] = [each for each in status["devices"] if _device(each) not in released]
 
 
+def _keep_taint_times(obj: Obj, old: Obj) -> None:
+    """A taint that was there already, and is sent without its time, is no new one."""
+    known = {_taint(device, taint): taint.get("timeAdded") for device, taint in _taints(old)}
+    if known:
+        for device, taint in _taints(obj):
+            since = known.get(_taint(device, taint))
+            if since and not taint.get("timeAdded"):
+                taint["timeAdded"] = since
+
+
+def _taints(sliced: Obj) -> Iterator[tuple[Obj, Obj]]:
+    for device in (sliced.get("spec") or {}).get("devices") or ():
+        for taint in device.get("taints") or ():
+            yield device, taint
+
+
+def _taint(device: Obj, taint: Obj) -> tuple[object, ...]:
+    return (device.get("name"), *(taint.get(name) for name in ("key", "value", "effect")))
+
+
 def _devices(status: Obj) -> set[tuple[object, ...]]:
     allocation = (status.get("allocation") or {}).get("devices") or {}
     return {_device(each) for each in allocation.get("results") or ()}
@@ -324,4 +344,5 @@ _UPDATE: Mapping[Key, Transition] = {
     ("", "Tenant"): _keep_finalizers,
     ("admissionregistration.k8s.io", "ValidatingAdmissionPolicy"): admission_checking.changed_policy,
     ("apiextensions.k8s.io", "CustomResourceDefinition"): custom_strategy.changed_definition,
+    ("resource.k8s.io", "ResourceSlice"): _keep_taint_times,
 }
