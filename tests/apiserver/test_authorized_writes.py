@@ -93,7 +93,9 @@ async def test_impersonation(api: Any) -> None:
     account = await who(user="system:serviceaccount:default:builder")
     assert "system:serviceaccounts:default" in account["groups"]
     (await api.get(CMS, headers={"impersonate-user": "jane"})).refused(403, 'User "jane"')
-    (await api.get(CMS, headers={"impersonate-group": "dev"})).refused(400)
+    for part in ("group", "uid", "extra-scope"):
+        (await api.get(CMS, headers={f"impersonate-{part}": "x"})).refused(400, "without a user")
+    (await api.get(CMS, headers={"impersonate-nothing": "x", "x-impersonate-user": "x"})).ok()
     (await api.get(CMS, headers={"impersonate-user": "jane", "impersonate-extra-scope": "x"})).refused(403)
 
 

@@ -23,7 +23,7 @@ from arktos.apiserver.documents import OPENAPI_V2, Documents
 from arktos.apiserver.fairness.gate import Flow, Gate, seats
 from arktos.apiserver.fairness.schemas import Asked
 from arktos.apiserver.identity import ANONYMOUS, User
-from arktos.apiserver.impersonation import IMPERSONATION, impersonated
+from arktos.apiserver.impersonation import impersonated, is_asked
 from arktos.apiserver.metrics import Metrics, scope_of
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.represent import FORMS, META_VERSIONS
@@ -149,7 +149,7 @@ class Dispatcher:
         verb: str,
     ) -> Reply | Awaitable[Reply]:
         reply = self._perform(request, info, user, tenant, params, verb)
-        if isinstance(reply, Response | Stream | Upgrade) or info.subresource in CONNECTING:
+        if isinstance(reply, (Response, Stream, Upgrade)) or info.subresource in CONNECTING:
             return reply
         gate.book()
         return gate.hold(flow, reply)
@@ -182,7 +182,7 @@ class Dispatcher:
             raise
         if auditor is not None:
             auditor.received(request, self._subject(request, info, user), info)
-        if not IMPERSONATION.isdisjoint(request.headers):
+        if is_asked(request.headers):
             user = impersonated(request, user, self._authorizer)
             if isinstance(request.about, Trail):
                 request.about.impersonated = user

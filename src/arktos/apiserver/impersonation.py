@@ -5,6 +5,7 @@ The impersonated identity is one of the same tenant: nobody leaves a tenant this
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from urllib.parse import unquote
 
 from arktos.apiserver.authz import Attributes, Authorizer
@@ -13,18 +14,24 @@ from arktos.apiserver.membership import authenticated, service_account_groups
 from arktos.model.status import BadRequest, Forbidden
 from arktos.wire.http import Request
 
-IMPERSONATION = frozenset({"impersonate-user", "impersonate-group", "impersonate-uid"})
-"""Headers, any of which asks for it. `Impersonate-Extra-*` says more of a user, and nothing without one."""
-
+_PREFIX = "impersonate-"
+_HEADERS = frozenset({"impersonate-user", "impersonate-group", "impersonate-uid"})
 _EXTRA = "impersonate-extra-"
 _SERVICE_ACCOUNT = "system:serviceaccount:"
+
+
+def is_asked(headers: Mapping[str, str]) -> bool:
+    """Whether any header asks for it. Names are in lower case. Made for those that do not: a third of a microsecond."""
+    if _PREFIX not in "\n".join(headers):
+        return False
+    return any(name in _HEADERS or name.startswith(_EXTRA) for name in headers)
 
 
 def impersonated(request: Request, user: User, authorizer: Authorizer) -> User:
     """The user that the request acts as. Forbidden unless every part of it may be impersonated."""
     name = request.headers.get("impersonate-user", "")
     if not name:
-        raise BadRequest("requested groups or a uid to impersonate without a user")
+        raise BadRequest("requested groups, a uid or extra fields to impersonate without a user")
     claimed = _values(request.headers.get("impersonate-group", ""))
     uid = request.headers.get("impersonate-uid", "")
     if name.startswith(_SERVICE_ACCOUNT) and name.count(":") == 3:
