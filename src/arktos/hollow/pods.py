@@ -105,7 +105,11 @@ class Pods:
         if event.type == "DELETED":
             machine.gone(uid)
         else:
-            machine.seen(view.decode(event.raw), time.time())
+            try:
+                machine.seen(view.decode(event.raw), time.time())
+            except msgspec.DecodeError as error:
+                # Nobody's pod holds up the others, whatever is in it.
+                _log.warning("pod_not_understood", uid=uid, error=str(error))
             if found is not None:
                 found.add(uid)
         if found is None:
