@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from arktos.apiserver.identity import User
 from arktos.model.kinds import SYSTEM_TENANT
@@ -17,6 +18,8 @@ from arktos.model.status import BadRequest, Forbidden
 
 _TENANT_SUBRESOURCES = frozenset({"status", "finalize"})
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+_REMEMBERED, _LONGEST = 2048, 192
+"""How many paths are remembered, of at most so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,10 @@ class RequestInfo:
 
 def parse(path: str) -> RequestInfo:
     """Splits a path. Never fails on unknown resources; Forbidden where two parts of the path name two tenants."""
+    return _known(path) if len(path) <= _LONGEST else _parse(path)
+
+
+def _parse(path: str) -> RequestInfo:
     parts = path.split("/")
     tenant = ""
     if len(parts) > 3 and parts[1] == "tenants":
@@ -54,6 +61,9 @@ def parse(path: str) -> RequestInfo:
     if root == "apis" and len(parts) > 4:
         return _resource(parts, 4, parts[2], parts[3], tenant)
     return RequestInfo(path="/".join(parts) or "/", tenant=tenant)
+
+
+_known = lru_cache(maxsize=_REMEMBERED)(_parse)
 
 
 def _resource(parts: list[str], at: int, group: str, version: str, tenant: str) -> RequestInfo:

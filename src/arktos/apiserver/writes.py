@@ -13,9 +13,9 @@ race.
 
 from __future__ import annotations
 
+import os
 import random
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,6 +64,13 @@ be."""
 def random_suffix(length: int = 5) -> str:
     """Letters for a name: unlikely to be taken, no secret."""
     return "".join(random.choices(_SUFFIX, k=length))
+
+
+def new_uid() -> str:
+    """A random UUID (RFC 9562, version 4) of the system's randomness."""
+    digits = os.urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,7 @@ class Writer:
         metadata.fill(
             kind,
             obj,
-            uid=str(uuid.uuid4()),
+            uid=new_uid(),
             now=stamp(now),
             suffix=random_suffix() if obj["metadata"].get("generateName") else "",
             tenant=key.tenant,
@@ -316,12 +323,13 @@ class Writer:
         self, concern: Concern, attempt: Attempt, effects: Effects, prepare: Callable[[Obj], None]
     ) -> tuple[Obj, Effects]:
         """The object as those who are configured want it: prepared and admitted again, if they change it."""
+        sent = loads(dumps(attempt.obj)) if concern.plan.mutates else None
         changed = await concern.mutate(attempt.obj)
         if changed is None:
             return attempt.obj, effects
         defaults.apply(attempt.kind, changed)
         prepare(changed)
-        return changed, self.admission.admit(replace(attempt, obj=changed))
+        return changed, self.admission.admit(replace(attempt, obj=changed, sent=sent))
 
     async def _custom(self, kind: Kind, key: Key, obj: Obj) -> Put:
         """The write of a custom resource, in the version in which its definition has objects stored."""

@@ -27,6 +27,7 @@ _JOINED = 64 * 1024
 _SLICE = 1 << 15
 _VARIES = b"Vary: Accept-Encoding\r\n"
 _BODILESS = frozenset({204, 304})
+_COMPLETE = (Response, Stream, Upgrade)
 
 
 class Answering(RequestReader):
@@ -107,7 +108,7 @@ class Answering(RequestReader):
             reply = self._failed(request, error)
         if type(reply) is Response:
             self._answer(reply)
-        elif isinstance(reply, Response | Stream | Upgrade):
+        elif isinstance(reply, _COMPLETE):
             self._reply(reply)
         elif isinstance(reply, Later):
             self._busy = True
