@@ -18,7 +18,9 @@ from arktos.store.records import Key, Live, Precondition, PreconditionFailed, St
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """A write about to happen. `operation` is create, update, patch or delete; `obj` is the stored version's object
-    (for a delete, the object as it stands); `old` is None on create."""
+    (for a delete, the object as it stands); `old` is None on create. `sent` is the object as its writer wants it, where
+    webhooks or policies of the tenant have changed it since: what they add is not its writer's, whose rights do not
+    speak for it."""
 
     call: Call
     kind: Kind
@@ -26,6 +28,7 @@ class Attempt:
     obj: Obj
     old: Obj | None
     subresource: str
+    sent: Obj | None = None
 
 
 @dataclass(slots=True)

@@ -5,7 +5,8 @@ not take addresses that are others' (CVE-2020-8554); and a pod's addresses are w
 network go by, so that only those who run the pod may state them.
 
 The floor of PodSecurity decides for whom: where the operator has lifted it to `privileged` for a tenant, the first two
-are allowed. Writers of `system` may do all of this in any tenant: nodes, controllers, operators.
+are allowed. Writers of `system` may do all of this in any tenant: nodes, controllers, operators. What a tenant's
+webhooks and policies make of their writes they may not.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class MachineClaims:
         """A volume with a source on a node: neither made nor changed."""
         if self._may(attempt):
             return
-        spec, before = _spec(attempt.obj), _spec(attempt.old)
+        spec, before = _spec(attempt.obj), _spec(_before(attempt))
         claimed = [name for name in NODE_SOURCES if spec.get(name) is not None and spec[name] != before.get(name)]
         if claimed:
             why = f"volumes on nodes ({', '.join(claimed)}) are made by the cluster's operators"
@@ -45,8 +46,9 @@ class MachineClaims:
         DenyServiceExternalIPs); those of a load balancer are its controller's to state."""
         if self._may(attempt):
             return
-        if not _added(_spec(attempt.obj).get("externalIPs"), _spec(attempt.old).get("externalIPs")):
-            if not _added(_balancers(attempt.obj), _balancers(attempt.old)):
+        before = _before(attempt)
+        if not _added(_spec(attempt.obj).get("externalIPs"), _spec(before).get("externalIPs")):
+            if not _added(_balancers(attempt.obj), _balancers(before)):
                 return
             why = "the addresses of a load balancer are stated by its controller"
         else:
@@ -55,9 +57,9 @@ class MachineClaims:
 
     def pod_addresses(self, attempt: Attempt, effects: Effects) -> None:
         """Where a pod is reached. Not lifted for anybody: another tenant's pods would be reached instead."""
-        if attempt.operation == "delete" or attempt.call.user.is_system:
+        if attempt.operation == "delete" or _is_systems(attempt):
             return
-        status, before = attempt.obj.get("status") or {}, (attempt.old or {}).get("status") or {}
+        status, before = attempt.obj.get("status") or {}, (_before(attempt) or {}).get("status") or {}
         changed = [name for name in POD_ADDRESSES if status.get(name) != before.get(name)]
         if changed:
             why = f"status.{changed[0]} is stated by the pod's node"
@@ -65,7 +67,17 @@ class MachineClaims:
 
     def _may(self, attempt: Attempt) -> bool:
         call = attempt.call
-        return attempt.operation == "delete" or call.user.is_system or self._floor(call.tenant) == "privileged"
+        return attempt.operation == "delete" or _is_systems(attempt) or self._floor(call.tenant) == "privileged"
+
+
+def _is_systems(attempt: Attempt) -> bool:
+    """Whether all of a write is that of a writer of `system`."""
+    return attempt.call.user.is_system and attempt.sent is None
+
+
+def _before(attempt: Attempt) -> Obj | None:
+    """What may stay as it is: what there was, or what a writer of `system` sent."""
+    return attempt.sent if attempt.call.user.is_system else attempt.old
 
 
 def _spec(obj: Obj | None) -> Obj:
