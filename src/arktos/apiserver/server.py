@@ -84,6 +84,9 @@ log = logs.get_logger(__name__)
 
 _RELOAD_SECONDS = 5.0
 """Between two looks at the certificates' files."""
+_YOUNG = 10_000
+"""New objects after which the collector looks among them: more than the requests under way have, which die by
+themselves; few enough to be looked at in a millisecond."""
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
@@ -178,6 +181,7 @@ class ApiServer:
         # What is loaded now stays: keep the collector from walking it again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_YOUNG, *gc.get_threshold()[1:])
         try:
             self.server = await serve(
                 dispatcher.handle,
