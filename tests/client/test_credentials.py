@@ -33,7 +33,7 @@ async def name(client: Client) -> str:
 
 
 def disconnect(client: Client) -> None:
-    for connection in list(client._http._pooled):
+    for connection in list(client._http._http._pooled):
         connection.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import socket
 import subprocess
@@ -87,6 +88,12 @@ async def test_it_waits_for_the_server_works_and_leaves_in_order(unready: tuple[
                 metrics = (await ask(port, "/metrics"))[1]
                 assert 'workqueue_adds_total{name="tenant"}' in metrics
                 assert 'leader_election_master_status{name="tenant"} 1.0' in metrics
+                assert 'workqueue_unfinished_work_seconds{name="tenant"}' in metrics
+                assert 'workqueue_longest_running_processor_seconds{name="pvprotection"} 0.0' in metrics
+                assert re.search(
+                    r'rest_client_requests_total\{code="201",host="127.0.0.1:\d+",method="POST"\}', metrics
+                )
+                assert re.search(r'rest_client_request_duration_seconds_count\{host="[^"]+",verb="GET"\}', metrics)
                 began = time.monotonic()
                 controllers.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(controllers.wait, 5) == 0

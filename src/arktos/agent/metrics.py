@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 
 from arktos.agent.pods.table import Pods
+from arktos.client.metrics import REQUESTS
 
 _BUCKETS = tuple(0.005 * 2.5**power for power in range(14))
 
@@ -21,6 +22,7 @@ class Metrics:
         self._pods = pods
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.registry.register(REQUESTS)
         self._running = Gauge("kubelet_running_pods", "Pods that have a running sandbox.", registry=self.registry)
         self._containers = Gauge(
             "kubelet_running_containers", "Containers by state.", ("container_state",), registry=self.registry

@@ -24,6 +24,7 @@ from arktos.client import fencing, kubeconfig
 from arktos.client.credentials import BearerToken, RenewedFile, ssl_context
 from arktos.client.errors import from_response
 from arktos.client.kubeconfig import ClientConfig, ConfigError
+from arktos.client.metrics import Measured
 from arktos.client.paths import Paths, query
 from arktos.client.ratelimit import TokenBucket
 from arktos.client.watching import Watch
@@ -93,13 +94,14 @@ class Client:
         self.config = config
         self._tls = ssl_context(config)
         self._file: RenewedFile | None = None
-        self._http = HttpClient(
+        http = HttpClient(
             self._paths.origin,
             ssl_context=self._tls,
             server_name=config.tls_server_name,
             connections=config.connections,
             user_agent=config.user_agent,
         )
+        self._http = Measured(http, self._paths.host)
         self._token = BearerToken(config)
         self._bucket: TokenBucket | None = None
 

@@ -108,6 +108,10 @@ class Controller:
         """Replaces what is done with a key by what `wrap` makes of it."""
         self._reconcile = wrap(self._reconcile)
 
+    def unfinished(self) -> tuple[float, float]:
+        """Seconds of work under way: of all keys together, and of the one that takes longest."""
+        return self._queue.unfinished()
+
     async def run(self) -> None:
         """Waits for the informers, then works until cancelled. The informers are run by their owner."""
         for informer in self._informers:

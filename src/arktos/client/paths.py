@@ -22,6 +22,7 @@ class Paths:
         if url.scheme not in ("http", "https") or not url.netloc:
             raise ValueError(f"not an http or https URL: {server!r}")
         self.origin = f"{url.scheme}://{url.netloc}"
+        self.host = url.netloc.rpartition("@")[2]
         self.prefix = url.path.rstrip("/")
         before, _, last = self.prefix.rpartition("/")
         self._named = last if before.endswith("/tenants") else ""

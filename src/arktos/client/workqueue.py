@@ -127,6 +127,11 @@ class QueueCore(Generic[K]):
         self._working[key] = now
         return key, now - self._since.pop(key)
 
+    def unfinished(self, now: float) -> tuple[float, float]:
+        """How long keys have been in work until now: all together, and the longest."""
+        times = [now - started for started in self._working.values()]
+        return sum(times), max(times, default=0.0)
+
     def done(self, key: K, now: float) -> float:
         """Ends the work on `key`, which becomes due again if it was added meanwhile. Returns how long the work
         took."""
@@ -217,6 +222,10 @@ class WorkQueue(Generic[K]):
         if self._metrics:
             self._metrics.worked(took)
         self._grown(len(self._core) - before)
+
+    def unfinished(self) -> tuple[float, float]:
+        """Seconds of work under way: of all keys together, and of the one that takes longest."""
+        return self._core.unfinished(self._now())
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -179,7 +179,10 @@ class Context:
         backoff: tuple[float, float] = (0.005, 60.0),
     ) -> Controller:
         """A controller whose queue is measured."""
-        return Controller(name, reconcile, workers=workers, backoff=backoff, metrics=self.metrics.queue(name))
+        numbers = self.metrics.queue(name)
+        made = Controller(name, reconcile, workers=workers, backoff=backoff, metrics=numbers)
+        numbers.unfinished = made.unfinished
+        return made
 
     def recorder(self, component: str) -> Recorder:
         """A recorder that is run by the process."""

@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from arktos.client.metrics import REQUESTS
+
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
@@ -46,6 +48,8 @@ class QueueNumbers:
         self.retries = 0
         self.waits = Timing()
         self.works = Timing()
+        self.unfinished: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
+        """Answers with the seconds of work under way: of all keys together, and of the one that takes longest."""
 
     def depth(self, keys: int) -> None:
         self.keys = keys
@@ -82,6 +86,7 @@ class Metrics:
 
         registry = CollectorRegistry()
         registry.register(self)
+        registry.register(REQUESTS)
         ProcessCollector(registry=registry)
         PlatformCollector(registry=registry)
         encoder, content_type = choose_encoder(accept)
@@ -101,13 +106,21 @@ class Metrics:
         works = HistogramMetricFamily(
             "workqueue_work_duration_seconds", "Seconds that processing an item takes.", labels=["name"]
         )
+        unfinished = GaugeMetricFamily(
+            "workqueue_unfinished_work_seconds", "Seconds of work in progress, all together.", labels=["name"]
+        )
+        longest = GaugeMetricFamily(
+            "workqueue_longest_running_processor_seconds", "Seconds of the longest work in progress.", labels=["name"]
+        )
         for name, numbers in self.queues.items():
+            for family, seconds in zip((unfinished, longest), numbers.unfinished(), strict=True):
+                family.add_metric([name], seconds)
             depth.add_metric([name], numbers.keys)
             adds.add_metric([name], numbers.adds)
             retries.add_metric([name], numbers.retries)
             waits.add_metric([name], numbers.waits.buckets(), numbers.waits.total)
             works.add_metric([name], numbers.works.buckets(), numbers.works.total)
-        yield from (depth, adds, retries, waits, works)
+        yield from (depth, adds, retries, waits, works, unfinished, longest)
         leading = GaugeMetricFamily(
             "leader_election_master_status", "1 while this process is the active one of the name.", labels=["name"]
         )

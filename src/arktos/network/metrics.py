@@ -7,6 +7,8 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 
+from arktos.client.metrics import REQUESTS
+
 _BUCKETS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -17,6 +19,7 @@ class Metrics:
         self, interfaces: Callable[[], float], free: Callable[[], float], unreachable: Callable[[], float]
     ) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(REQUESTS)
         self._calls = Counter(
             "arktos_network_cni_calls", "CNI calls answered.", ("command", "outcome"), registry=self.registry
         )

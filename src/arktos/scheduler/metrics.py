@@ -6,6 +6,8 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from arktos.client.metrics import REQUESTS
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
@@ -39,6 +41,7 @@ class Metrics:
         if self._registry is None:
             self._registry = CollectorRegistry()
             self._registry.register(self)
+            self._registry.register(REQUESTS)
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
         encoder, content_type = choose_encoder(accept)
