@@ -338,9 +338,7 @@ def test_components_serve_all_tenants(authorizer: Authorizer) -> None:
     assert not may(authorizer, SCHEDULER, "get", "secrets", "acme")
     assert may(authorizer, CONTROLLERS, "update", "tenants/finalize", name="acme")
     assert may(authorizer, CONTROLLERS, "create", "namespaces", "acme")
-    # Roles that are made of others are written by a controller; nobody else's rights are to be given away.
-    assert may(authorizer, CONTROLLERS, "escalate", "clusterroles.rbac.authorization.k8s.io", "acme")
-    assert not may(authorizer, CONTROLLERS, "escalate", "roles.rbac.authorization.k8s.io", "acme")
+    assert not may(authorizer, CONTROLLERS, "escalate", "clusterroles.rbac.authorization.k8s.io", "acme")
     assert not may(authorizer, CONTROLLERS, "bind", "clusterroles.rbac.authorization.k8s.io", "acme")
     assert not may(authorizer, member("system:kube-scheduler", "acme"), "list", "pods", "acme")
 
