@@ -214,6 +214,21 @@ def test_controllers_of_all_tenants_cannot_escalate(authorizer: Authorizer) -> N
             refused(authorizer, binding("cluster-admin", namespace), user, tenant=tenant)
 
 
+def test_a_sum_may_be_written_down_and_nothing_else(store: Any, authorizer: Authorizer) -> None:
+    """What an aggregated role has by its rule gives nobody anything; what it has not does."""
+    user = member("system:kube-controller-manager", "system")
+    store.role("acme", "part", READ_SECRETS, labels={"part": "yes"})
+    rule = {"clusterRoleSelectors": [{"matchLabels": {"part": "yes"}}]}
+    old = role(name="sum", aggregationRule=rule)
+    store.role("acme", "sum", aggregationRule=rule)
+    write(authorizer, role(READ_SECRETS, name="sum", aggregationRule=rule), user, old=old, tenant="acme")
+    refused(
+        authorizer, role(READ_SECRETS, MANAGE_ROLES, name="sum", aggregationRule=rule), user, old=old, tenant="acme"
+    )
+    wider = {"clusterRoleSelectors": [{"matchLabels": {}}]}
+    refused(authorizer, role(READ_SECRETS, name="sum", aggregationRule=wider), user, old=old, tenant="acme")
+
+
 _verbs = st.lists(st.sampled_from(["get", "create", "bind", "escalate", "*"]), min_size=1, max_size=2)
 _resources = st.lists(
     st.sampled_from(["pods", "secrets", "clusterroles", "clusterrolebindings", "*"]), min_size=1, max_size=2

@@ -24,7 +24,7 @@ def test_create(world: World) -> None:
             f"serviceaccount builder-{as_.name}",
             "role reader --verb=get,list --resource=pods,pods/log",
             "rolebinding read --role=reader --serviceaccount=default:default",
-            "quota limits --hard=pods=10,requests.cpu=4",
+            "quota limits --hard=pods=10,configmaps=9",
             "service clusterip web --tcp=80:8080",
             "service nodeport outside --tcp=80:8080",
             "service externalname alias --external-name=example.com",
@@ -45,7 +45,7 @@ def test_create(world: World) -> None:
         assert as_("create", "configmap", "tried", "--dry-run=server", "-o", "name") == "configmap/tried\n"
         assert "NotFound" in as_.fails("get", "configmap", "tried")
         assert "RFC 1123" in as_.fails("create", "configmap", "Not_A_Name")
-        as_.has_pods(4)
+        as_.has_pods(5)
 
     world.all(script)
 

@@ -203,8 +203,6 @@ _CONTROLLER_MANAGER = (
     on(RESOURCE, "resourceclaims", "create"),
     on(STORAGE, "volumeattachments", "create"),
     on(CERTIFICATES, "signers", "approve sign"),
-    # Roles that are made of others have the rights of these.
-    on(RBAC, "clusterroles", "escalate"),
     paths(_DISCOVERY_PATHS),
     *_REVIEWER,
 )
