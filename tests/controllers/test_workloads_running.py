@@ -493,3 +493,32 @@ async def test_a_pod_gets_its_device_claims_and_gives_them_back(admin: Client, u
     await until(given_back)
     assert not (await claims())["shared"].get("status", {})
     await admin.delete(POD, "render", namespace="default", grace_period=0)
+
+
+async def test_a_pod_waits_for_the_template_of_its_claim_and_says_so(admin: Client, until: Until) -> None:
+    await pods_may_come(admin, until)
+    used = [{"name": "own", "resourceClaimTemplateName": "late"}]
+    spec = {"containers": [{"name": "c", "image": "a"}], "resourceClaims": used}
+    await admin.create(POD, whole(POD, "early", spec=spec))
+    events = registry.by_resource("events")
+
+    async def told() -> bool:
+        found = await admin.list(
+            events, namespace="default", field_selector="involvedObject.name=early,reason=FailedResourceClaimCreation"
+        )
+        said = 'PodResourceClaim own: resource claim template "late": resourceclaimtemplates.resource.k8s.io "late" '
+        return any(each["type"] == "Warning" and said in each["message"] for each in found.items)
+
+    async def recorded() -> bool:
+        return bool((await admin.get(POD, "early", namespace="default"))["status"].get("resourceClaimStatuses"))
+
+    await until(told)
+    await admin.create(DEVICE_TEMPLATE, whole(DEVICE_TEMPLATE, "late", spec={"spec": {}}))
+    await until(recorded)
+    await admin.delete(POD, "early", namespace="default", grace_period=0)
+
+    async def gone() -> bool:
+        claims = (await admin.list(DEVICE_CLAIM, namespace="default")).items
+        return not any(each["metadata"]["name"].startswith("early-") for each in claims)
+
+    await until(gone)
