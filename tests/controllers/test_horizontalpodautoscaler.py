@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, cast
 
 import pytest
 
 from arktos.client import Client
 from arktos.controllers.horizontalpodautoscaler import behavior, metrics, replicas
 from arktos.controllers.horizontalpodautoscaler.behavior import Memory
-from arktos.controllers.horizontalpodautoscaler.measuring import Measuring
+from arktos.controllers.horizontalpodautoscaler.measuring import Away, Measuring
 from arktos.controllers.horizontalpodautoscaler.metrics import World
 from arktos.controllers.horizontalpodautoscaler.replicas import Tolerances, Unmeasured
 from arktos.model import dates
@@ -53,7 +54,7 @@ def uses(**cpu: str) -> list[Obj]:
 
 def world(pods: list[Obj], server: Any, current: int | None = None) -> World:
     client: Client = server
-    measuring = Measuring(client, "acme", "default")
+    measuring = Measuring(client, "acme", "default", Away())
     return World(measuring, pods, "app=web", len(pods) if current is None else current, Tolerances(), NOW)
 
 
@@ -182,3 +183,25 @@ def test_tolerances() -> None:
     assert replicas.by_value(4, 4, 10.9, 10.0, Tolerances(up=0.05)) == 5
     assert replicas.by_average(2, 45.0, 10.0, Tolerances()) == 5
     assert replicas.by_average(0, 1.0, 10.0, Tolerances()) == 1
+
+
+async def test_extensions_that_hang_are_not_waited_for_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("arktos.controllers.horizontalpodautoscaler.measuring._PATIENCE", 0.01)
+    asked: list[str] = []
+
+    class Hanging:
+        async def request(self, method: str, path: str, body: Obj | None = None) -> Obj:
+            asked.append(path)
+            if path.startswith("/tenants/acme/apis/external"):
+                await asyncio.Event().wait()
+            return {"items": [{"value": "3"}]}
+
+    client, away = cast(Client, Hanging()), Away()
+    with pytest.raises(Unmeasured, match="did not answer in time"):
+        await Measuring(client, "acme", "default", away).external({"name": "queue"})
+    for measure in ("external", "pods"):
+        with pytest.raises(Unmeasured, match="did not answer of late"):
+            measuring: Any = Measuring(client, "acme", "other", away)
+            await getattr(measuring, measure)({"name": "queue"}, *["a=b"][: measure == "pods"])
+    assert await Measuring(client, "globex", "default", away).external({"name": "queue"}) == 3
+    assert len(asked) == 2

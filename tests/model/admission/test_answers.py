@@ -113,3 +113,10 @@ def test_annotations_and_messages() -> None:
     decision = policies.decide(policies.validating(spec), {"object": {}}, Run(1000))
     assert [denial.message for denial in decision.denials] == ["plain", "failed expression: false"]
     assert decision.annotations == (("k", "v"),)
+
+
+def test_who_says_no_does_not_say_when_to_come_again() -> None:
+    """Clients of controllers wait for as long as they are told to."""
+    details = {"name": "x", "retryAfterSeconds": 30}
+    told = reviewing.rejection("x", {"code": 429, "reason": "TooManyRequests", "details": details}).status()
+    assert (told["code"], told["details"]) == (429, {"name": "x"})

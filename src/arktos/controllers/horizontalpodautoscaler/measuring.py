@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -16,11 +17,34 @@ _CUSTOM = "custom.metrics.k8s.io/v1beta2"
 _EXTERNAL = "external.metrics.k8s.io/v1beta1"
 
 
+_PATIENCE = 5.0
+"""Seconds for which an extension server of a tenant is waited for."""
+_AWAY = 60.0
+"""Seconds for which no extension of a tenant is asked after one that did not answer in time."""
+
+
+class Away:
+    """The tenants whose extensions did not answer of late: nobody else's autoscalers wait for them again and again."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, float] = {}
+
+    def note(self, tenant: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._until = {name: until for name, until in self._until.items() if until > now}
+        self._until[tenant] = now + _AWAY
+
+    def __contains__(self, tenant: str) -> bool:
+        return self._until.get(tenant, 0.0) > asyncio.get_running_loop().time()
+
+
 class Measuring:
     """For one tenant and namespace. Everything raises Unmeasured with what the server said."""
 
-    def __init__(self, client: Client, tenant: str, namespace: str) -> None:
+    def __init__(self, client: Client, tenant: str, namespace: str, away: Away) -> None:
         self._client = client
+        self._tenant = tenant
+        self._away = away
         self._apis = f"/tenants/{quote(tenant)}/apis"
         self._namespace = quote(namespace)
 
@@ -73,8 +97,15 @@ class Measuring:
     async def _get(self, where: str, what: str, **query: str) -> Obj:
         told = {name: value for name, value in query.items() if value}
         path = f"{self._apis}/{where}" + (f"?{urlencode(told)}" if told else "")
+        of_extension = not where.startswith(_RESOURCE)
+        if of_extension and self._tenant in self._away:
+            raise Unmeasured(f"unable to get metrics for {what}: the metrics API did not answer of late")
         try:
-            return await self._client.request("GET", path)
+            async with asyncio.timeout(_PATIENCE if of_extension else None):
+                return await self._client.request("GET", path)
+        except TimeoutError:
+            self._away.note(self._tenant)
+            raise Unmeasured(f"unable to get metrics for {what}: the metrics API did not answer in time") from None
         except FAILURES as error:
             raise Unmeasured(f"unable to get metrics for {what}: {error}") from error
 

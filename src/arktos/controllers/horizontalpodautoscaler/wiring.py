@@ -12,7 +12,7 @@ from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
 from arktos.controllers.horizontalpodautoscaler import behavior, metrics
 from arktos.controllers.horizontalpodautoscaler.behavior import Memory, Step
-from arktos.controllers.horizontalpodautoscaler.measuring import Measuring
+from arktos.controllers.horizontalpodautoscaler.measuring import Away, Measuring
 from arktos.controllers.horizontalpodautoscaler.metrics import Proposal, World
 from arktos.controllers.horizontalpodautoscaler.replicas import TOLERANCE, Tolerances, Unmeasured
 from arktos.model import dates, quantity, registry, selectors
@@ -58,6 +58,7 @@ class _Autoscalers:
         self.recorder = context.recorder("horizontal-pod-autoscaler")
         self.writes = OwnWrites(self.autoscalers)
         self._memories: dict[str, Memory] = {}
+        self._away = Away()
 
     async def reconcile(self, key: Key) -> float | None:
         cached = self.autoscalers.get(*key)
@@ -149,7 +150,7 @@ class _Autoscalers:
         matches = selectors.parse_labels(target.selector).matches_labels
         around = self.pods.by_index("namespace", f"{cached.tenant}/{cached.namespace}")
         pods = [pod.obj() for pod in around if matches(pod.labels)]
-        measuring = Measuring(self.context.client, cached.tenant, cached.namespace)
+        measuring = Measuring(self.context.client, cached.tenant, cached.namespace, self._away)
         world = World(measuring, pods, target.selector, target.current, _tolerances(autoscaler), now)
         told = autoscaler["spec"].get("metrics") or ()
         found: list[Proposal] = []
@@ -257,7 +258,7 @@ def _settings_changed(old: Cached | None, new: Cached | None) -> bool:
 
 def build(context: Context) -> Unit:
     work = _Autoscalers(context)
-    controller = context.controller(NAME, work.reconcile)
+    controller = context.controller(NAME, work.reconcile, workers=16)
     controller.watches(work.autoscalers, when=_settings_changed).needs(work.pods)
     work.autoscalers.add_handler(work.forget)
 

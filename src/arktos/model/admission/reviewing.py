@@ -123,7 +123,8 @@ def _annotations(found: Any) -> tuple[tuple[str, str], ...]:
 
 
 def rejection(name: str, status: Obj) -> Rejection:
-    """The error that a webhook's no is told with."""
+    """The error that a webhook's no is told with. When to come again it cannot say: controllers, who write for all
+    tenants, would wait for as long."""
     denied = f'admission webhook "{name}" denied the request'
     told = {key: value for key, value in status.items() if key in ("message", "reason", "code", "details")}
     code = told.get("code")
@@ -133,7 +134,9 @@ def rejection(name: str, status: Obj) -> Rejection:
     message = told.get("message") if isinstance(told.get("message"), str) else ""
     told["message"] = f"{denied}: {message or reason}" if message or reason else f"{denied} without explanation"
     told["reason"] = reason
-    if not isinstance(told.get("details"), dict):
+    if isinstance(told.get("details"), dict):
+        told["details"] = {key: value for key, value in told["details"].items() if key != "retryAfterSeconds"}
+    else:
         told.pop("details", None)
     if not reason:
         told.pop("reason")
