@@ -253,6 +253,7 @@ SHARING = ("system/node", "agent", "vmruntime")
 """Folders whose modules share what is dear to start: each module's tests run on one worker (`--dist loadgroup`)."""
 
 
+@pytest.hookimpl(tryfirst=True)  # the distributor reads the marks in its own hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         where = item.path.relative_to(Path(__file__).parent)
