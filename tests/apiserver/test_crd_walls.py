@@ -150,3 +150,18 @@ async def test_a_definition_that_cannot_be_read_stops_nobody_elses(api: Any, mon
     async with asyncio.timeout(5):
         while (await api.get(f"/tenants/globex{CRDS}/hosts.{GROUP}")).code != 404:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def test_no_object_grows_for_ever(api: Any) -> None:
+    (await api.post(CRDS, definition("v1"))).ok(201)
+    root = f"/apis/{GROUP}/v1/namespaces/default/hosts"
+    body = {"metadata": {"name": "big", "finalizers": ["example.com/held"]}, "data": "x" * 900_000, "more": {}}
+    (await api.post(root, body)).ok(201)
+    for number in range(3):
+        copies = [{"op": "copy", "from": "/data", "path": f"/more/{number}"}]
+        (await api.patch(f"{root}/big", copies, type=api.JSON_PATCH)).ok()
+    copies = [{"op": "copy", "from": "/data", "path": "/more/last"}]
+    (await api.patch(f"{root}/big", copies, type=api.JSON_PATCH)).refused(413, "the object is too large")
+    assert (await api.delete(f"{root}/big")).code == 200
+    (await api.patch(f"{root}/big", {"metadata": {"finalizers": None}})).ok()
+    assert (await api.get(f"{root}/big")).code == 404

@@ -34,7 +34,16 @@ from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, kinds_admission, managed, metadata, schema, strategy, validation
 from arktos.model.kinds import Kind, Obj
-from arktos.model.status import Conflict, FieldError, already_exists, conflict, forbidden, invalid, not_found
+from arktos.model.status import (
+    Conflict,
+    FieldError,
+    RequestEntityTooLarge,
+    already_exists,
+    conflict,
+    forbidden,
+    invalid,
+    not_found,
+)
 from arktos.store.records import (
     SLOT,
     Absent,
@@ -53,6 +62,9 @@ RETRIES = 16
 
 NAME_ATTEMPTS = 8
 """How often a generated name is drawn anew when it is taken (KEP-4420)."""
+
+MOST_BYTES = 4 << 20
+"""Of an object as it is stored: somewhat more than a request may bring."""
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -147,6 +159,7 @@ class Writer:
         if book:
             self._book(call, kind, obj, None, now, "")
         put = put_of(kind, key, obj) if kind.custom is None else await self._custom(kind, key, obj)
+        _check_size(put, 0)
         if call.dry_run:
             self.admission.charge(key, None, obj)
             if self.reader.store.get(key) is not None:
@@ -310,6 +323,7 @@ class Writer:
             return Outcome(record)
         gone = finished(kind, new)
         put = put_of(kind, key, new, old) if kind.custom is None else await self._custom(kind, key, new)
+        _check_size(put, len(record.body))
         if call.dry_run:
             self.admission.charge(key, old, None if gone else new)
             return self._told(kind, Outcome(_at(record.revision, put), deleted=gone), new)
@@ -434,3 +448,9 @@ def _unrevisioned(put: Put) -> Record:
 
 def _at(revision: int, put: Put) -> Record:
     return Record(put.key, revision, put.header, put.body.replace(SLOT, SLOT + str(revision).encode(), 1))
+
+
+def _check_size(put: Put, before: int) -> None:
+    """RequestEntityTooLarge for an object that has become too large, patch by patch or by what webhooks put in."""
+    if len(put.body) > MOST_BYTES and len(put.body) > before:
+        raise RequestEntityTooLarge(f"the object is too large: it may have {MOST_BYTES} bytes")
