@@ -56,6 +56,11 @@ def test_a_deadline_leaves_out_what_is_too_old() -> None:
     assert due(owner, "2026-01-02T00:02:00Z").at is None
 
 
+def test_a_deadline_may_be_as_long_as_a_number_can_be() -> None:
+    found = due(cronjob(startingDeadlineSeconds=2**63 - 1), "2026-01-01T00:10:01Z")
+    assert found.at is not None and not found.late
+
+
 def test_a_time_zone_is_meant() -> None:
     owner = cronjob("0 9 * * *", timeZone="America/New_York")
     found = due(owner, "2026-01-01T14:00:00Z")

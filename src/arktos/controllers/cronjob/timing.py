@@ -10,6 +10,7 @@ from arktos.model import cron, dates
 from arktos.model.cron import Schedule
 from arktos.model.kinds import Obj
 
+_LONGEST = 50 * 366 * 86400
 TOO_MANY = 100
 """Missed times from which something is wrong: a clock, or who should have acted."""
 
@@ -33,12 +34,14 @@ def due(cronjob: Obj, now: float) -> Due:
     earliest = _since(cronjob, zone)
     deadline = spec.get("startingDeadlineSeconds")
     if deadline is not None:
-        earliest = max(earliest, moment - timedelta(seconds=int(deadline)))
+        # What is longer than anything that can have been missed is none.
+        deadline = min(int(deadline), _LONGEST)
+        earliest = max(earliest, moment - timedelta(seconds=deadline))
     at, missed = _latest(schedule, earliest, moment)
     coming = schedule.after(at if schedule.every and at is not None else earliest if schedule.every else moment)
     while coming is not None and coming <= moment:
         coming = schedule.after(coming)
-    late = at is not None and deadline is not None and at + timedelta(seconds=int(deadline)) < moment
+    late = at is not None and deadline is not None and at + timedelta(seconds=deadline) < moment
     return Due(at, late, missed, None if coming is None else (_utc(coming) - _utc(moment)).total_seconds() + 0.1)
 
 
