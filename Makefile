@@ -26,10 +26,10 @@ machine-for-tests: ## the same, and what the tests build images and serve them w
 	@scripts/machine.sh test
 
 test: machine-for-tests venv check ## the suite, without what takes minutes; what fails in the crowd is named, and must pass alone
-	$(PYTEST) -n auto --dist loadgroup -m "not heavy" || { [ $$? -eq 1 ] && $(PYTEST) --last-failed; }
+	$(PYTEST) -n auto --dist loadscope -m "not heavy" || { [ $$? -eq 1 ] && $(PYTEST) --last-failed; }
 
 test-all: machine-for-tests venv check ## the whole suite
-	$(PYTEST) -n auto --dist loadgroup
+	$(PYTEST) -n auto --dist loadscope
 
 check: venv ## types, style, import order
 	$(BIN)/ruff check

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from arktos.bootstrap import credentials
 from arktos.bootstrap.components import Settings, components
@@ -249,13 +250,18 @@ def _sendable(value: Any) -> Any:
     return value if value is None or type(value) in (bool, int, float, bytes) else repr(value)
 
 
-SHARING = ("system/node", "agent", "vmruntime")
-"""Folders whose modules share what is dear to start: each module's tests run on one worker (`--dist loadgroup`)."""
+SHARING = tuple(f"tests/{folder}/" for folder in ("system/node", "agent", "controllers", "network", "vmruntime"))
+"""Folders whose modules share what is dear to start: each module's tests run on one worker, in order."""
 
 
-@pytest.hookimpl(tryfirst=True)  # the distributor reads the marks in its own hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        where = item.path.relative_to(Path(__file__).parent)
-        if str(where).startswith(SHARING):
-            item.add_marker(pytest.mark.xdist_group(str(where)))
+class ModulesTogether(LoadScopeScheduling):  # type: ignore[misc]
+    """Tests go to whoever is free, those of a module of `SHARING` all to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module.startswith(SHARING) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    return ModulesTogether(config, log)
