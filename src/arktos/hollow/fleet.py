@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 
 import msgspec
 
@@ -33,7 +34,7 @@ _LATE = 8.0
 _log = logs.get_logger(__name__)
 
 _Act = Callable[[int, float], Awaitable[None]]
-"""Does something about the node of an index, so many seconds late."""
+"""Does about the node of an index what was due at a moment of the loop's clock."""
 
 
 class Nodes:
@@ -73,9 +74,9 @@ class Nodes:
             if index >= 0:
                 self._uids[index] = meta.uid
 
-    async def _register_all(self, left: object) -> None:
-        for index in left:  # type: ignore[attr-defined]
-            await self._patiently(lambda index=index: self._register(index), "node_not_registered")  # type: ignore[misc]
+    async def _register_all(self, left: Iterator[int]) -> None:
+        for index in left:
+            await self._patiently(partial(self._register, index), "node_not_registered")
 
     async def _register(self, index: int) -> None:
         """Makes the node, or brings the one that is there up to date; and its Lease."""
@@ -112,31 +113,34 @@ class Nodes:
                 pause = due - loop.time()
                 if pause > 0:
                     await asyncio.sleep(pause)
-                late = max(0.0, -pause)
-                self._metrics.lateness = late
-                await self._patiently(lambda index=index, due=due: act(index, loop.time() - due), "node_not_renewed")  # type: ignore[misc]
+                self._metrics.lateness = max(0.0, -pause)
+                await self._patiently(partial(act, index, due), "node_not_renewed")
             if lane >= count:
                 await asyncio.sleep(period)
             # What could not be done in its period is not made up for.
             began = max(began + period, loop.time() - period)
 
-    async def _renew(self, index: int, late: float) -> None:
+    async def _renew(self, index: int, due: float) -> None:
         try:
             await self._patch_lease(index, {})
         except NotFound:
             await self._register(index)
         self._metrics.renewals += 1
-        if late > _LATE:
-            await self._report(index, late)
+        if self._is_late(due):
+            await self._report(index, due)
 
     async def _patch_lease(self, index: int, change: dict[str, object]) -> None:
         change["spec"] = {"renewTime": rfc3339_micro(datetime.now(UTC))}
         name = self._fleet.name(index)
         await self._client.patch(LEASES, name, change, namespace=nodes.NAMESPACE, tenant=SYSTEM_TENANT)
 
-    async def _report(self, index: int, late: float) -> None:
+    @staticmethod
+    def _is_late(due: float) -> bool:
+        return asyncio.get_running_loop().time() - due > _LATE
+
+    async def _report(self, index: int, due: float) -> None:
         now = rfc3339(datetime.now(UTC))
-        change = nodes.heartbeat(self._uids[index], now, late <= _LATE)
+        change = nodes.heartbeat(self._uids[index], now, not self._is_late(due))
         try:
             await self._client.patch(NODES, self._fleet.name(index), change, type="strategic", subresource="status")
         except (NotFound, Conflict):
