@@ -110,7 +110,7 @@ def test_a_pod_starts() -> None:
     assert [each["state"]["waiting"]["reason"] for each in status["containerStatuses"]] == ["PodInitializing"] * 2
     conditions = {each["type"]: each for each in status["conditions"]}
     assert conditions["Initialized"]["message"] == "containers with incomplete status: [i s]"
-    assert conditions["Ready"]["message"] == "containers with unready status: [s a b]"
+    assert conditions["Ready"]["message"] == "containers with unready status: [s b a]"
     bench.pass_time(0.2)
     status = bench.status()
     assert status["phase"] == "Running" and set(bench.conditions().values()) == {"True"}

@@ -105,7 +105,8 @@ def _status(form: _Form) -> Obj:
     if look.inits:
         status["initContainerStatuses"] = [_init(each, n, form) for n, each in enumerate(look.inits)]
     base = len(look.inits)
-    status["containerStatuses"] = [_regular(each, base + n, form) for n, each in enumerate(look.containers)]
+    regulars = [_regular(each, base + n, form) for n, each in enumerate(look.containers)]
+    status["containerStatuses"] = sorted(regulars, key=lambda each: str(each["name"]))
     return status
 
 

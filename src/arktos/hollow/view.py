@@ -100,8 +100,8 @@ class Look(msgspec.Struct, frozen=True):
     def of(cls, spec: Spec) -> Look:
         machine = spec.virtual_machine
         return cls(
-            tuple(sorted(spec.containers or (), key=lambda each: each.name)) if machine is None else (),
-            spec.init_containers or () if machine is None else (),
+            (spec.containers or ()) if machine is None else (),
+            (spec.init_containers or ()) if machine is None else (),
             None if machine is None else VirtualMachine(machine.name, machine.image, ""),
             bool(spec.host_network),
             spec.restart_policy,
