@@ -98,6 +98,7 @@ def test_the_list_of_commands() -> None:
         "network",
         "vmruntime",
         "agent",
+        "hollow",
     ]
     assert "supervise" not in run("--help").output
 
