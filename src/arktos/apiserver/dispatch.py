@@ -44,6 +44,8 @@ PUBLIC = frozenset({"/cacerts", "/healthz", "/livez", "/readyz", "/version"})
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get", "HEAD": "get"}
 
+_HEAD = b"Audit-Id: %b\r\nCache-Control: no-cache, private\r\n"
+
 _OF_KINDS = ("/api", "/openapi/")
 """Documents that tell which kinds a tenant has."""
 
@@ -97,8 +99,10 @@ class Dispatcher:
     def handle(self, request: Request) -> Reply | Later | Awaitable[Reply]:
         """Answers, or raises the ApiError that the protocol renders."""
         request.id = f"{self._ids}{next(self._serial):012x}"
-        called = audit_id(request) if "audit-id" in request.headers else request.id
-        request.extra = _answer_head(called)
+        if "audit-id" in request.headers:
+            request.extra = _answer_head(audit_id(request))
+        else:
+            request.extra = _HEAD % request.id.encode()
         answer = self._answer if self._auditor is None else self._audited
         if encodings.is_json(request.headers.get("accept", "")):
             return answer(request)
@@ -305,7 +309,7 @@ def _document_verb(request: Request) -> str:
 def _answer_head(called: str) -> bytes:
     """What every answer says, as of kube-apiserver: under which id it is audited, and that nobody may keep it."""
     clean = called if called.isascii() and called.isprintable() else ""
-    return b"Audit-Id: %b\r\nCache-Control: no-cache, private\r\n" % clean.encode()
+    return _HEAD % clean.encode()
 
 
 def _check_place(kind: Kind, info: RequestInfo, verb: str, tenant: str) -> None:
