@@ -200,7 +200,8 @@ async def test_costly_expressions_leave_the_loop(asking: Any) -> None:
     (await api.post(MAPS, api.config_map("a"))).ok(201)
     await asking.policy("costly", "lists.range(900).all(a, lists.range(900).all(b, a + b >= 0))", "true")
     request = asyncio.create_task(api.post(MAPS, api.config_map("b")))
-    longest, last = 0.0, time.perf_counter()
+    began = last = time.perf_counter()
+    longest = 0.0
     while not request.done():
         await asyncio.sleep(0)
         now = time.perf_counter()
@@ -343,10 +344,12 @@ async def test_long_policies_are_compiled_beside_the_loop(asking: Any, rules: An
     spec = {"matchConstraints": deployments, "validations": long}
     path = f"/apis/{GROUP}/v1/validatingadmissionpolicies"
     request = asyncio.create_task(api.post(path, {"metadata": {"name": "long"}, "spec": spec}))
-    longest, last = 0.0, time.perf_counter()
+    began = last = time.perf_counter()
+    longest = 0.0
     while not request.done():
         await asyncio.sleep(0)
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
     (await request).ok(201)
-    assert longest < 0.15  # the interpreter changes threads every few milliseconds; compiling takes hundreds
+    # On the loop, compiling would be one hold of nearly all the time.
+    assert longest < (last - began) / 2
