@@ -200,13 +200,14 @@ async def test_costly_expressions_leave_the_loop(asking: Any) -> None:
     (await api.post(MAPS, api.config_map("a"))).ok(201)
     await asking.policy("costly", "lists.range(900).all(a, lists.range(900).all(b, a + b >= 0))", "true")
     request = asyncio.create_task(api.post(MAPS, api.config_map("b")))
-    longest, last = 0.0, time.perf_counter()
+    began = last = time.perf_counter()
+    longest = 0.0
     while not request.done():
         await asyncio.sleep(0)
         now = time.perf_counter()
         longest, last = max(longest, now - last), now
     (await request).refused(422, "actual cost limit exceeded")
-    assert longest < 0.2
+    assert longest < (last - began) / 2
     await asking.policy("affordable", "lists.range(900).all(a, lists.range(10).all(b, a + b >= 0))")
     (await api.delete(f"/apis/{GROUP}/v1/validatingadmissionpolicies/costly")).ok()
     await asking.until(201, "POST", MAPS, api.config_map("c"))
