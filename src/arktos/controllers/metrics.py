@@ -5,38 +5,16 @@ prometheus_client is imported by the first scrape: a process nobody scrapes does
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from arktos.client.metrics import REQUESTS
+from arktos.controllers.measures import Histogram, Measures
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-_BOUNDS = (1e-06, 1e-05, 1e-04, 1e-03, 1e-02, 1e-01, 1.0, 10.0)
-
-
-class Timing:
-    """A histogram of seconds."""
-
-    __slots__ = ("counts", "total")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(_BOUNDS) + 1)
-        self.total = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.counts[bisect_left(_BOUNDS, seconds)] += 1
-        self.total += seconds
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """(upper bound, how many were at most that), as an exposition wants them."""
-        found, running = [], 0
-        for bound, count in zip((*map(str, _BOUNDS), "+Inf"), self.counts, strict=True):
-            running += count
-            found.append((bound, float(running)))
-        return found
+_QUEUE_SECONDS = (1e-06, 1e-05, 1e-04, 1e-03, 1e-02, 1e-01, 1.0, 10.0)
 
 
 class QueueNumbers:
@@ -46,8 +24,8 @@ class QueueNumbers:
         self.keys = 0
         self.adds = 0
         self.retries = 0
-        self.waits = Timing()
-        self.works = Timing()
+        self.waits = Histogram(_QUEUE_SECONDS)
+        self.works = Histogram(_QUEUE_SECONDS)
         self.unfinished: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
         """Answers with the seconds of work under way: of all keys together, and of the one that takes longest."""
 
@@ -67,11 +45,12 @@ class QueueNumbers:
         self.retries += 1
 
 
-class Metrics:
-    """All numbers of the process. `leading` is 1 by controller while we own anything of its ring, `rings` answers by
-    controller which part of the ring is ours (0 to 1), and its load."""
+class Metrics(Measures):
+    """All numbers of the process: those that controllers declare, and these. `leading` is 1 by controller while we own
+    anything of its ring, `rings` answers by controller which part of the ring is ours (0 to 1), and its load."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.queues: dict[str, QueueNumbers] = {}
         self.leading: dict[str, int] = {}
         self.rings: dict[str, Callable[[], tuple[float, float]]] = {}
@@ -133,3 +112,4 @@ class Metrics:
             for family, number in zip((share, load), look(), strict=True):
                 family.add_metric([name], number)
         yield from (share, load)
+        yield from self.declared()
