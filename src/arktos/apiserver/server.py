@@ -55,6 +55,7 @@ from arktos.apiserver.dynamic.stage import DynamicAdmission
 from arktos.apiserver.fairness import configuration
 from arktos.apiserver.fairness.gate import Gate
 from arktos.apiserver.health import Health
+from arktos.apiserver.identifiers import random_suffix
 from arktos.apiserver.inputs import Inputs, Unusable, read
 from arktos.apiserver.kubelets import Kubelets
 from arktos.apiserver.kubernetes_service import KubernetesService, advertised
@@ -71,7 +72,7 @@ from arktos.apiserver.subresources.connecting import Connections
 from arktos.apiserver.virtual import ComponentStatuses, RootCertificates, SharedClasses
 from arktos.apiserver.watching import WatchServer
 from arktos.apiserver.webhooks import WebhookClient
-from arktos.apiserver.writes import Writer, random_suffix
+from arktos.apiserver.writes import Writer
 from arktos.model import registry
 from arktos.store.embedded import EmbeddedStore, open_store
 from arktos.store.records import StoreUnavailable

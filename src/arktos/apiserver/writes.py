@@ -13,11 +13,9 @@ race.
 
 from __future__ import annotations
 
-import os
-import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from arktos.apiserver import versions
@@ -25,17 +23,19 @@ from arktos.apiserver.admission import Admission, Attempt, Effects
 from arktos.apiserver.builtin_roles import REVISION as NEVER_WRITTEN
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import commit, refused, seen
+from arktos.apiserver.conflicts import busy, check_preconditions, modified
 from arktos.apiserver.custom.conversion import Conversion
 from arktos.apiserver.custom.judging import judged
 from arktos.apiserver.durability import put_of
 from arktos.apiserver.dynamic import preparing
 from arktos.apiserver.dynamic.stage import Concern, DynamicAdmission
 from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
+from arktos.apiserver.identifiers import new_uid, random_suffix
+from arktos.apiserver.outcomes import Outcome, at_revision, unrevisioned
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, kinds_admission, managed, metadata, schema, strategy, validation
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import (
-    Conflict,
     FieldError,
     RequestEntityTooLarge,
     already_exists,
@@ -45,7 +45,6 @@ from arktos.model.status import (
     not_found,
 )
 from arktos.store.records import (
-    SLOT,
     Absent,
     AtRevision,
     Delete,
@@ -66,32 +65,9 @@ NAME_ATTEMPTS = 8
 MOST_BYTES = 4 << 20
 """Of an object as it is stored: somewhat more than a request may bring."""
 
-_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
-
 Change = Callable[[Obj], Obj]
 """From the object as it stands, in the version that the call speaks (a copy that may be changed), to what it shall
 be."""
-
-
-def random_suffix(length: int = 5) -> str:
-    """Letters for a name: unlikely to be taken, no secret."""
-    return "".join(random.choices(_SUFFIX, k=length))
-
-
-def new_uid() -> str:
-    """A random UUID (RFC 9562, version 4) of the system's randomness."""
-    digits = os.urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """`record` is what stands now (or stood last, when `deleted`); `created` tells 201 from 200."""
-
-    record: Record
-    created: bool = False
-    deleted: bool = False
 
 
 class Writer:
@@ -165,7 +141,7 @@ class Writer:
             if self.reader.store.get(key) is not None:
                 raise already_exists(key.resource, key.name)
             self.admission.require_parents(effects.preconditions, key)
-            return self._told(kind, Outcome(_unrevisioned(put), created=True), obj)
+            return self._told(kind, Outcome(unrevisioned(put), created=True), obj)
         conditions: list[Precondition] = [Absent(key), *effects.preconditions]
         record = await self.commit(conditions, [put, *effects.writes], None, obj)
         return self._told(kind, Outcome(record, created=True), obj)
@@ -300,7 +276,7 @@ class Writer:
         new = versions.to_storage(call.kind, new)
         if kind.group == kinds_admission.GROUP:
             await preparing.prepare(kind, new)
-        _check_preconditions(kind, key, old, new)
+        check_preconditions(kind, key, old, new)
         strategy.prepare_update(kind, new, old, subresource, keep_unknown=operation == "update")
         attempt = Attempt(call, kind, operation, new, old, subresource)
         effects = self.admission.admit(attempt)
@@ -326,7 +302,7 @@ class Writer:
         _check_size(put, len(record.body))
         if call.dry_run:
             self.admission.charge(key, old, None if gone else new)
-            return self._told(kind, Outcome(_at(record.revision, put), deleted=gone), new)
+            return self._told(kind, Outcome(at_revision(record.revision, put), deleted=gone), new)
         write: Write = Delete(key, put.header, put.body) if gone else put
         conditions: list[Precondition] = [_unchanged(record), *effects.preconditions]
         also = [*effects.writes, *(self.admission.release(key.resource, old) if gone else ())]
@@ -401,53 +377,10 @@ def finished(kind: Kind, obj: Obj) -> bool:
     return not meta.get("deletionGracePeriodSeconds")
 
 
-def _check_preconditions(kind: Kind, key: Key, old: Obj, new: Obj) -> None:
-    """Conflict where uid or revision that the change names are not the object's. A change that names one and loses a
-    race is tried again like others, and meets this here."""
-    given, current = new.get("metadata") or {}, old["metadata"]
-    uid, revision = given.get("uid"), given.get("resourceVersion")
-    if uid and uid != current.get("uid"):
-        raise conflict(
-            key.resource,
-            key.name,
-            f"Precondition failed: UID in precondition: {uid}, UID in object meta: {current.get('uid', '')}",
-        )
-    if revision and revision != "0" and revision != current.get("resourceVersion"):
-        raise modified(key)
-    if not revision and not kind.unconditional_update:
-        cause = FieldError(
-            "metadata.resourceVersion", "FieldValueInvalid", "Invalid value: 0: must be specified for an update"
-        )
-        raise invalid(kind.group, kind.kind, key.name, [cause])
-
-
-def busy(key: Key) -> Conflict:
-    return conflict(key.resource, key.name, "too many other writers; try again")
-
-
-def modified(key: Key) -> Conflict:
-    return conflict(
-        key.resource,
-        key.name,
-        "the object has been modified; please apply your changes to the latest version and try again",
-    )
-
-
 def _raise_invalid(kind: Kind, obj: Obj, causes: Sequence[FieldError]) -> None:
     if causes:
         meta = obj["metadata"]
         raise invalid(kind.group, kind.kind, meta.get("name") or meta.get("generateName") or "", causes)
-
-
-def _unrevisioned(put: Put) -> Record:
-    """What a dry-run create would store: an object without a revision."""
-    return Record(
-        put.key, 0, put.header, put.body.replace(SLOT + b'"', b"", 1).replace(b'"metadata":{,', b'"metadata":{', 1)
-    )
-
-
-def _at(revision: int, put: Put) -> Record:
-    return Record(put.key, revision, put.header, put.body.replace(SLOT, SLOT + str(revision).encode(), 1))
 
 
 def _check_size(put: Put, before: int) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from arktos.apiserver.bodies import read_object
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode, dumps, key_of
+from arktos.apiserver.identifiers import random_suffix
 from arktos.apiserver.ranges import conditions
 from arktos.apiserver.subresources.kinds import CUSTOM_ACTION
-from arktos.apiserver.writes import Writer, random_suffix
+from arktos.apiserver.writes import Writer
 from arktos.model import registry
 from arktos.model.actions import BY_NAME, Operation
 from arktos.model.kinds import Obj

@@ -15,12 +15,13 @@ from arktos.apiserver.admission import Attempt
 from arktos.apiserver.bodies import decode_bytes
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import refused
+from arktos.apiserver.conflicts import busy
 from arktos.apiserver.durability import put_of
 from arktos.apiserver.encoding import decode, dumps, stamp
 from arktos.apiserver.lifecycle import is_parent
 from arktos.apiserver.reader import Reader
 from arktos.apiserver.verbs.list import page_of, query_of
-from arktos.apiserver.writes import RETRIES, Writer, busy, finished
+from arktos.apiserver.writes import RETRIES, Writer, finished
 from arktos.model import dates, strategy, structure
 from arktos.model.kinds import Kind, Obj
 from arktos.model.status import BadRequest, FieldError, Invalid, NotFound, conflict, forbidden, not_found

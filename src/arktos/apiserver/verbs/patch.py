@@ -7,8 +7,9 @@ from collections.abc import Callable
 from arktos.apiserver import bodies, represent
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import dumps, loads, stamp
+from arktos.apiserver.outcomes import Outcome
 from arktos.apiserver.verbs.create import locate
-from arktos.apiserver.writes import Change, Outcome, Writer, unwritable
+from arktos.apiserver.writes import Change, Writer, unwritable
 from arktos.model import apply as server_side_apply
 from arktos.model import patch_json, patch_merge, patch_strategic, schema
 from arktos.model.kinds import Kind, Obj
