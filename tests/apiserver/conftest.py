@@ -68,6 +68,9 @@ class FakeStore:
     def get(self, key: Key) -> Record | None:
         return self.objects.get(key)
 
+    def touched(self, resource: str) -> int:
+        return self.revision
+
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         self.reads += 1
         found = [

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from arktos.apiserver.call import Call
 from arktos.apiserver.commits import refused
+from arktos.apiserver.reads import NotedStore, Read
 from arktos.model.kinds import Kind, Obj
 from arktos.store.records import Key, Live, Precondition, PreconditionFailed, Store, Write
 
@@ -33,10 +34,12 @@ class Attempt:
 
 @dataclass(slots=True)
 class Effects:
-    """What the commit must check and write besides."""
+    """What the commit must check and write besides. `reads` is what the resource's own steps decided by, None where
+    that is not known, or where they left something for this one commit."""
 
     preconditions: list[Precondition] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    reads: Sequence[Read] | None = None
 
 
 Step = Callable[[Attempt, Effects], None]
@@ -54,7 +57,8 @@ class Admission:
     """The chain. `steps` maps a group-resource, or `"*"`, to its steps; `releases` what a removed object gives back.
 
     A resource with a release draws what it takes at random, so a create of it that loses a race is tried again.
-    `charge` is asked in the turn of the commit, when all else is settled."""
+    `charge` is asked in the turn of the commit, when all else is settled. `noted` is the store of steps whose reads are
+    to be known."""
 
     def __init__(
         self,
@@ -62,16 +66,34 @@ class Admission:
         steps: Mapping[str, Sequence[Step]],
         releases: Mapping[str, Release] | None = None,
         charge: Charge = free,
+        noted: NotedStore | None = None,
     ) -> None:
         self._store = store
+        self._noted = noted
         self.charge = charge
         self._releases = dict(releases or {})
         self._general = tuple(steps.get("*", ()))
-        self._steps = {resource: (*self._general, *own) for resource, own in steps.items() if resource != "*"}
+        self._own = {resource: tuple(own) for resource, own in steps.items() if resource != "*"}
 
     def admit(self, attempt: Attempt) -> Effects:
+        effects = self.admit_any(attempt)
+        own = self._own.get(attempt.kind.resource)
+        if own is None:
+            return effects
+        noted = self._noted
+        if noted is not None:
+            noted.take()
+        before = len(effects.preconditions) + len(effects.writes)
+        for step in own:
+            step(attempt, effects)
+        if noted is not None and len(effects.preconditions) + len(effects.writes) == before:
+            effects.reads = noted.take()
+        return effects
+
+    def admit_any(self, attempt: Attempt) -> Effects:
+        """What the steps for all resources say: the part of `admit` that is of the call rather than of its object."""
         effects = Effects()
-        for step in self._steps.get(attempt.kind.resource, self._general):
+        for step in self._general:
             step(attempt, effects)
         return effects
 

@@ -65,6 +65,7 @@ class LimitRanges:
         """The items of each limit range of the attempt's namespace."""
         space = (attempt.call.tenant, attempt.call.info.namespace)
         if space not in self._spaces:
+            self._store.touched(RESOURCE)
             return ()
         records = self._store.list(Query(RESOURCE, *space)).records
         if not records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import zlib
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -11,6 +12,15 @@ _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 def random_suffix(length: int = 5) -> str:
     """Letters for a name: unlikely to be taken, no secret."""
     return "".join(random.choices(_SUFFIX, k=length))
+
+
+def suffix_of(text: str, length: int = 5) -> str:
+    """The same letters for the same text: for what shall be equal in objects that are created alike."""
+    number, letters = zlib.crc32(text.encode()), ""
+    for _ in range(length):
+        number, at = divmod(number, len(_SUFFIX))
+        letters += _SUFFIX[at]
+    return letters
 
 
 def new_uid() -> str:

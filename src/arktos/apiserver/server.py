@@ -55,7 +55,7 @@ from arktos.apiserver.dynamic.stage import DynamicAdmission
 from arktos.apiserver.fairness import configuration
 from arktos.apiserver.fairness.gate import Gate
 from arktos.apiserver.health import Health
-from arktos.apiserver.identifiers import random_suffix
+from arktos.apiserver.identifiers import suffix_of
 from arktos.apiserver.inputs import Inputs, Unusable, read
 from arktos.apiserver.kubelets import Kubelets
 from arktos.apiserver.kubernetes_service import KubernetesService, advertised
@@ -64,6 +64,7 @@ from arktos.apiserver.metrics import Metrics
 from arktos.apiserver.options import Options
 from arktos.apiserver.ranges import Ranges
 from arktos.apiserver.reader import Reader, VirtualSource
+from arktos.apiserver.reads import NotedStore
 from arktos.apiserver.resource_metrics import NodeUsage, ResourceMetrics
 from arktos.apiserver.routes import Routes
 from arktos.apiserver.serviceips import ServiceAllocation, parse_ranges
@@ -286,16 +287,18 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     """The steps that a write goes through, by resource."""
     lifecycle = Lifecycle(store)
     ranges = Ranges(store)
-    priorities, security = admission_pods.Priorities(store), PodSecurity(store)
+    noted = NotedStore(store)
+    priorities, security = admission_pods.Priorities(noted), PodSecurity(noted)
     machines = MachineClaims(security.floor)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
-    limits, quotas = LimitRanges(store), QuotaCharges(store)
+    limits, quotas = LimitRanges(noted), QuotaCharges(store)
     parameters = ParameterRights(store, authorizer)
 
     def accounts(attempt: Attempt, effects: Effects) -> None:
         if attempt.operation == "create":
-            call = attempt.call
-            admission_serviceaccount.admit(attempt.obj, call.tenant, call.info.namespace, store, random_suffix())
+            call, meta = attempt.call, attempt.obj["metadata"]
+            suffix = suffix_of(meta.get("generateName") or meta.get("name") or "")
+            admission_serviceaccount.admit(attempt.obj, call.tenant, call.info.namespace, noted, suffix)
 
     def rights(attempt: Attempt, effects: Effects) -> None:
         if attempt.operation != "delete":
@@ -314,7 +317,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
                 accounts,
                 admission_pods.tolerate,
                 priorities.step,
-                RuntimeClasses(store).step,
+                RuntimeClasses(noted).step,
                 limits.check_pod,
                 security.step,
                 machines.pod_addresses,
@@ -342,6 +345,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
         },
         {"services": services.release, "controllerinstances": ranges.release},
         quotas.charge,
+        noted,
     )
 
 

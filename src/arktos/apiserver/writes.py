@@ -1,5 +1,6 @@
 """The path of every write: from a decoded object to a durable commit.
 
+    cast     mould -> admit (what is of the call) -> commit(Absent, Live parents)
     create   prepare -> default -> admit -> validate -> book fields -> encode -> commit(Absent, Live parents)
     change   read -> change -> prepare -> default -> admit -> validate -> book fields -> encode -> commit(AtRevision)
 
@@ -31,6 +32,7 @@ from arktos.apiserver.dynamic import preparing
 from arktos.apiserver.dynamic.stage import Concern, DynamicAdmission
 from arktos.apiserver.encoding import decode, dumps, key_of, loads, stamp
 from arktos.apiserver.identifiers import new_uid, random_suffix
+from arktos.apiserver.moulds import Birth, Moulds
 from arktos.apiserver.outcomes import Outcome, at_revision, unrevisioned
 from arktos.apiserver.reader import Reader
 from arktos.model import defaults, kinds_admission, managed, metadata, schema, strategy, validation
@@ -87,13 +89,38 @@ class Writer:
         self.clock = clock
         self.dynamic = dynamic
         self.conversion = conversion or Conversion()
+        self.moulds = Moulds(reader.store)
 
-    async def create(self, call: Call, obj: Obj, *, book: bool = True) -> Outcome:
-        """Stores a new object. AlreadyExists, Invalid, Forbidden, NotFound (of the namespace or tenant)."""
+    async def cast(self, call: Call) -> Outcome | None:
+        """Stores a new object that is like others before it, None where it has to be made in full. Errors as of
+        `create`."""
+        mould = None if self.is_configured(call.tenant) else self.moulds.find(call)
+        if mould is None:
+            return None
+        effects = self.admission.admit_any(Attempt(call, call.kind, "create", mould.obj, None, ""))
+        call.warnings += mould.warnings
+        for _ in range(NAME_ATTEMPTS):
+            name = metadata.generated(mould.stem, random_suffix())
+            put = mould.cast(Birth(name, new_uid(), stamp(self.clock())))
+            free = Absent(put.key)
+            try:
+                writes = [put, *effects.writes]
+                return Outcome(await self.commit([free, *effects.preconditions], writes, None, mould.obj), created=True)
+            except PreconditionFailed as failed:
+                lost = refused(failed, put.key)
+                if failed.precondition != free:
+                    break
+                await seen(self.reader.store, failed.current)
+        raise lost from None
+
+    async def create(self, call: Call, obj: Obj, *, book: bool = True, alike: bool = False) -> Outcome:
+        """Stores a new object; one of many that are `alike`, perhaps, where it is the body of the call. AlreadyExists,
+        Invalid, Forbidden, NotFound (of the namespace or tenant)."""
+        alike = alike and not obj["metadata"].get("name")
         drawn = not obj["metadata"].get("name") or self.admission.draws(call.kind.resource)
         for _ in range(NAME_ATTEMPTS if drawn else 1):
             try:
-                return await self._create_once(call, loads(dumps(obj)) if drawn else obj, book)
+                return await self._create_once(call, loads(dumps(obj)) if drawn else obj, book, alike=alike)
             except PreconditionFailed as failed:
                 lost = refused(failed, failed.precondition.key)
                 if obj["metadata"].get("name") == failed.precondition.key.name:
@@ -101,7 +128,7 @@ class Writer:
                 await seen(self.reader.store, failed.current)
         raise lost from None
 
-    async def _create_once(self, call: Call, obj: Obj, book: bool) -> Outcome:
+    async def _create_once(self, call: Call, obj: Obj, book: bool, *, alike: bool = False) -> Outcome:
         kind = versions.working_kind(call.kind)
         self._default(call.kind, obj)
         obj = versions.to_storage(call.kind, obj)
@@ -144,6 +171,8 @@ class Writer:
             return self._told(kind, Outcome(unrevisioned(put), created=True), obj)
         conditions: list[Precondition] = [Absent(key), *effects.preconditions]
         record = await self.commit(conditions, [put, *effects.writes], None, obj)
+        if alike and concern is None:
+            self.moulds.learn(call, kind, obj, put, effects)
         return self._told(kind, Outcome(record, created=True), obj)
 
     async def commit(

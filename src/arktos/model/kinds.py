@@ -69,8 +69,9 @@ class Kind:
     indexes. `lazy` kinds are acknowledged from memory (DESIGN 5), `ttl` seconds bound their life (0 = forever).
     `renewals` are the dotted paths whose change alone is a heartbeat, which is as lazy; `done` is the path of a flag
     that, once true, gives the object `done_ttl` seconds to live. `measured` kinds are never stored: the nodes are asked
-    when somebody reads them. `custom` is what a CustomResourceDefinition says of a kind's objects; such
-    rows are made by `model.custom`, of one tenant each, and always name their `storage`.
+    when somebody reads them. Of `alike` kinds many objects are created by equal requests; nothing but their name, uid
+    and creation time tells them apart when they are new. `custom` is what a CustomResourceDefinition says of a kind's
+    objects; such rows are made by `model.custom`, of one tenant each, and always name their `storage`.
     """
 
     group: str
@@ -99,6 +100,7 @@ class Kind:
     unconditional_update: bool = True
     measured: bool = False
     graceful: bool = False
+    alike: bool = False
     custom: CustomType | None = field(default=None, repr=False, compare=False)
 
     @property

@@ -109,6 +109,7 @@ ROWS: tuple[Kind, ...] = (
         indexed=("spec.nodeName",),
         has_generation=True,
         graceful=True,
+        alike=True,
     ),
     _core("PodTemplate", "podtemplates", has_generation=True),
     _core(

@@ -74,6 +74,11 @@ def name_messages(kind: Kind, name: str) -> Messages:
     return found or formats.path_segment(name)
 
 
+def generated(stem: str, suffix: str) -> str:
+    """The name that a `generateName` is completed to."""
+    return stem[: MAX_GENERATED_NAME - len(suffix)] + suffix
+
+
 def fill(kind: Kind, obj: Obj, *, uid: str, now: str, suffix: str = "", tenant: str = "", namespace: str = "") -> None:
     """Give a new object its system fields: uid, hash key, creation time, and a name if it asks for one.
 
@@ -90,7 +95,7 @@ def fill(kind: Kind, obj: Obj, *, uid: str, now: str, suffix: str = "", tenant: 
     for name in ("resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
         metadata.pop(name, None)
     if not metadata.get("name") and metadata.get("generateName") and suffix:
-        metadata["name"] = metadata["generateName"][: MAX_GENERATED_NAME - len(suffix)] + suffix
+        metadata["name"] = generated(metadata["generateName"], suffix)
     metadata["uid"] = uid
     metadata["hashKey"] = hash_key(uid)
     metadata["creationTimestamp"] = now

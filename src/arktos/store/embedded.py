@@ -174,6 +174,9 @@ class EmbeddedStore:
     def accepted(self, key: Key) -> Record | None:
         return self._head.get(key)
 
+    def touched(self, resource: str) -> int:
+        return self._replica.touched(resource)
+
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         return self._replica.list(query, limit=limit, after=after, revision=revision)
 

@@ -217,6 +217,11 @@ class Store(Protocol):
         commits in the same turn, and so loses no race; never for an answer."""
         ...
 
+    def touched(self, resource: str) -> int:
+        """Changes whenever an object of a resource does, as readers see it: the revision of the newest change, 0 if
+        there was none since the store was opened."""
+        ...
+
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         """Objects in key order after `after`. `revision` > 0 asks for the exact state at that revision
         (RevisionCompacted, RevisionAhead)."""

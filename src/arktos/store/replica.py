@@ -44,6 +44,7 @@ class Replica:
         self.floors: dict[str, int] = {}
         """Resources whose events before a revision may be incomplete (`start`)."""
         self.get = self.index.get
+        self._touched: dict[str, int] = {}
 
     @property
     def oldest(self) -> int:
@@ -68,8 +69,13 @@ class Replica:
             key = newest(event).key
             self.index.replace(key, event.previous, event.record)
             self.history.append(key.resource, event)
+            self._touched[key.resource] = event.revision
 
     # -- reading
+
+    def touched(self, resource: str) -> int:
+        """The newest revision at which an object of a resource changed, 0 if none did since the start."""
+        return self._touched.get(resource, 0)
 
     def list(self, query: Query, *, limit: int = 0, after: Key | None = None, revision: int = 0) -> Page:
         undone = self._undone(query, revision) if revision and revision != self.revision else {}

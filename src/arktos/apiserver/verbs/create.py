@@ -12,9 +12,11 @@ from arktos.wire.http import Response
 
 
 async def create(call: Call, writer: Writer) -> Response:
-    obj = read_object(call)
-    locate(call, call.kind, obj)
-    outcome = await writer.create(call, obj)
+    outcome = await writer.cast(call)
+    if outcome is None:
+        obj = read_object(call)
+        locate(call, call.kind, obj)
+        outcome = await writer.create(call, obj, alike=True)
     return represent.one(call, outcome.record, 201)
 
 
