@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from arktos.controllers.podcontrol import in_growing_batches
+from arktos.controllers.podcontrol import ever_more
 from arktos.controllers.pods import PodView, next_available
 from arktos.controllers.replicaset import reconcile
 from arktos.controllers.replicaset.wiring import REPLICASET
@@ -108,15 +109,26 @@ def test_zero_and_absent_are_the_same_status() -> None:
     assert reconcile.body_of(status)["readyReplicas"] is None
 
 
-async def test_batches_grow_and_stop_at_a_failure() -> None:
-    calls = 0
+async def test_ever_more_at_once_until_the_first_failure() -> None:
+    calls = under_way = most = 0
 
-    async def fifth_fails() -> None:
-        nonlocal calls
+    async def some_fail() -> None:
+        nonlocal calls, under_way, most
         calls += 1
-        if calls == 5:
+        mine = calls
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0)
+        under_way -= 1
+        if failing <= mine:
             raise Forbidden("exceeded quota")
 
-    failure = await in_growing_batches(100, fifth_fails)
-    assert isinstance(failure, Forbidden)
-    assert calls == 7  # 1 + 2 + 4
+    failing = 1
+    assert isinstance(await ever_more(100, some_fail), Forbidden)
+    assert calls == 1
+    calls, failing = 0, 5
+    assert isinstance(await ever_more(100, some_fail), Forbidden)
+    assert 5 <= calls <= 8  # those that were under way are not called off
+    calls, failing = 0, 101
+    assert await ever_more(100, some_fail, most=16) is None
+    assert (calls, most) == (100, 16)

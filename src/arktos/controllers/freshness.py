@@ -24,7 +24,11 @@ class OwnWrites:
 
     def wrote(self, key: Key, answer: Obj) -> None:
         """Notes the answer of a write: the object, as it then stood."""
-        made = revision((answer.get("metadata") or {}).get("resourceVersion") or "")
+        self.reached(key, (answer.get("metadata") or {}).get("resourceVersion") or "")
+
+    def reached(self, key: Key, resource_version: str) -> None:
+        """Notes the revision that a write made."""
+        made = revision(resource_version)
         if made > self._last.get(key, 0):
             self._last[key] = made
 

@@ -9,10 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+import msgspec
+
 from arktos.client import Cached, Controller, Informer, Key
+from arktos.client.cached import decode_header
 from arktos.client.controller import controller_key
 from arktos.controllers import owners
-from arktos.controllers.actions import FAILURES, Create, Delete, Patch, into_the_ending, perform
+from arktos.controllers.actions import FAILURES, Delete, Patch, into_the_ending, perform
 from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
 from arktos.model import registry, selectors
@@ -100,30 +103,39 @@ class PodControl:
         except NotFound:
             return
 
-    async def create(self, key: Key, owner: Obj, pod: Obj) -> Obj:
+    async def create(self, key: Key, owner: Obj, pod: Obj) -> None:
         """Creates a pod and says so. Raises as `Client` does, after an event about it."""
+        await self._create(key, owner, msgspec.json.encode(pod))
+
+    async def create_all(self, key: Key, owner: Obj, pods: Sequence[Obj]) -> Exception | None:
+        """Creates pods, ever more at once while all goes well; the first failure, after which none is begun, or None.
+        That its namespace is on its way out is no failure: there is nothing to retry."""
+        bodies: dict[int, bytes] = {}
+        rest = iter(pods)
+
+        async def one() -> None:
+            pod = next(rest)
+            body = bodies.get(id(pod))
+            if body is None:
+                body = bodies[id(pod)] = msgspec.json.encode(pod)
+            await self._create(key, owner, body)
+
+        failure = await ever_more(len(pods), one)
+        if isinstance(failure, StaleRange):
+            raise failure
+        return None if failure is None or ends(failure) else failure
+
+    async def _create(self, key: Key, owner: Obj, body: bytes) -> None:
+        meta = owner["metadata"]
+        client, tenant, namespace = self.context.client, meta.get("tenant", ""), meta["namespace"]
         try:
-            made = await perform(self.context.client, Create(POD, pod))
+            made = decode_header(await client.create_raw(POD, body, tenant=tenant, namespace=namespace)).metadata
         except FAILURES as error:
             if not ends(error):
                 self.recorder.event(owner, "Warning", "FailedCreate", f"Error creating: {error}")
             raise
-        self.writes.wrote(key, made)
-        self.recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made['metadata']['name']}")
-        return made
-
-    async def create_all(self, key: Key, owner: Obj, pods: Sequence[Obj]) -> Exception | None:
-        """Creates pods in batches that double while all goes well; the first failure, after which no batch is begun,
-        or None. That its namespace is on its way out is no failure: there is nothing to retry."""
-        rest = iter(pods)
-
-        async def one() -> None:
-            await self.create(key, owner, next(rest))
-
-        failure = await in_growing_batches(len(pods), one)
-        if isinstance(failure, StaleRange):
-            raise failure
-        return None if failure is None or ends(failure) else failure
+        self.writes.reached(key, made.resource_version)
+        self.recorder.event(owner, "Normal", "SuccessfulCreate", f"Created pod: {made.name}")
 
     async def delete_all(self, key: Key, owner: Obj, pods: Iterable[Cached]) -> Exception | None:
         """Deletes pods, many at once; the first failure. What is gone is no failure."""
@@ -179,17 +191,27 @@ def pod_from(kind: Kind, owner: Obj, template: Obj, *, name: str = "") -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template.get("spec") or {}}
 
 
-async def in_growing_batches(count: int, one: Callable[[], Awaitable[None]]) -> Exception | None:
-    """Calls `one` `count` times, 1, 2, 4, ... at once. Stops after a batch with failures; the first of them."""
-    size = 1
-    while count > 0:
-        batch = min(size, count)
-        failures = [f for f in await asyncio.gather(*(_caught(one) for _ in range(batch))) if f is not None]
-        if failures:
-            return failures[0]
-        count -= batch
-        size *= 2
-    return None
+async def ever_more(count: int, one: Callable[[], Awaitable[None]], most: int = 2 * _AT_ONCE) -> Exception | None:
+    """Calls `one` `count` times: first alone, then two for each that went well, up to `most` at once. After a failure
+    none is begun; the first of them."""
+    left = count
+    workers = 0
+    failure: Exception | None = None
+
+    async def work() -> None:
+        nonlocal left, workers, failure
+        while left and failure is None:
+            left -= 1
+            failed = await _caught(one)
+            failure = failure or failed
+            if left and failure is None and workers < most:
+                workers += 1
+                group.create_task(work())
+
+    async with asyncio.TaskGroup() as group:
+        workers = 1
+        group.create_task(work())
+    return failure
 
 
 async def _caught(one: Callable[[], Awaitable[None]]) -> Exception | None:

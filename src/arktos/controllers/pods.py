@@ -11,7 +11,7 @@ from functools import cmp_to_key
 
 import msgspec
 
-from arktos.client import Cached
+from arktos.client import Cached, Informer
 from arktos.model import dates
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
@@ -106,6 +106,26 @@ def view(cached: Cached) -> PodView:
         max((c.restart_count for c in pod.status.container_statuses or ()), default=0),
         deletion_cost(pod.metadata.annotations),
     )
+
+
+class Views:
+    """The views of pods that are looked at again and again: each version of a pod is decoded once."""
+
+    def __init__(self, pods: Informer) -> None:
+        self._known: dict[str, tuple[str, PodView]] = {}
+        pods.add_handler(self._forget)
+
+    def __call__(self, cached: Cached) -> PodView:
+        known = self._known.get(cached.uid)
+        if known is not None and known[0] == cached.resource_version:
+            return known[1]
+        seen = view(cached)
+        self._known[cached.uid] = (cached.resource_version, seen)
+        return seen
+
+    def _forget(self, old: Cached | None, new: Cached | None) -> None:
+        if old is not None and (new is None or new.uid != old.uid):
+            self._known.pop(old.uid, None)
 
 
 def next_available(pods: Iterable[PodView], min_ready: int, now: float) -> float | None:

@@ -54,6 +54,7 @@ def from_unix(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC)
 
 
+@lru_cache(maxsize=4096)
 def unix(text: str) -> float:
     """The seconds after the epoch that an RFC 3339 text names. DateError."""
     return parse(text).timestamp()

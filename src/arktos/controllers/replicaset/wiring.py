@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from arktos.client import Cached, Key
 from arktos.controllers.context import Context, Unit
 from arktos.controllers.podcontrol import PodControl, Selects, by_labels, by_selector
-from arktos.controllers.pods import PodView, next_available, view
+from arktos.controllers.pods import PodView, Views, next_available
 from arktos.controllers.replicaset import reconcile
 from arktos.controllers.replicaset.reconcile import Plan
 from arktos.model import dates, registry
@@ -25,6 +25,7 @@ class _ReplicaSets:
         self.context = context
         self.kind = kind
         self.control = PodControl(context, kind, component, selects)
+        self.view = Views(self.control.pods)
 
     async def reconcile(self, key: Key) -> float | None:
         control = self.control
@@ -35,8 +36,8 @@ class _ReplicaSets:
         if not control.writes.seen(key):
             return None
         replicaset = cached.obj()
-        held = await control.claim(cached, replicaset, lambda pod: view(pod).active)
-        pods = [view(pod) for pod in held]
+        held = await control.claim(cached, replicaset, lambda pod: self.view(pod).active)
+        pods = [self.view(pod) for pod in held]
         now = self.context.wall()
         failure: Exception | None = None
         reason = ""
@@ -62,7 +63,7 @@ class _ReplicaSets:
         managing = cached.controller
         siblings = [cached] if managing is None else self.control.owners.by_index("controller", managing.uid)
         for sibling in siblings:
-            yield from map(view, self.control.pods.by_index("controller", sibling.uid))
+            yield from map(self.view, self.control.pods.by_index("controller", sibling.uid))
 
     async def _report(
         self, cached: Cached, replicaset: Obj, pods: Sequence[PodView], failure: tuple[str, str] | None
