@@ -18,7 +18,20 @@ from arktos.model import hashranges
 from arktos.model.hashranges import RangeTaken, Tenure
 from arktos.model.kinds import SYSTEM_TENANT, Obj
 from arktos.model.status import FieldError, Forbidden, conflict, stale_range
-from arktos.store.records import SLOT, Absent, AtRevision, FieldIs, Header, Key, Precondition, Put, Query, Store, Write
+from arktos.store.records import (
+    SLOT,
+    Absent,
+    AtRevision,
+    FieldIs,
+    Header,
+    Key,
+    Precondition,
+    Put,
+    Query,
+    Record,
+    Store,
+    Write,
+)
 
 INSTANCES = "controllerinstances"
 TAKEN = "controllerranges.internal"
@@ -26,6 +39,8 @@ EPOCH = "epoch"
 ANNOTATION = "arktos.io/range"
 """Annotation of a write's audit event: the tenure that it was decided under."""
 _HEADER = hashranges.HEADER.lower()
+_MOST = 1024
+"""Tenures whose checks are remembered."""
 
 
 class Ranges:
@@ -33,11 +48,25 @@ class Ranges:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known: dict[str, tuple[Record | None, Precondition]] = {}
 
     def fence(self, attempt: Attempt, effects: Effects) -> None:
         """For every write of every kind: what it says of its tenure must hold when it is committed."""
-        if _HEADER in attempt.call.request.headers:
-            effects.preconditions += conditions(attempt.call, self._store)
+        text = attempt.call.request.headers.get(_HEADER)
+        if text is not None:
+            effects.preconditions.append(self._condition(attempt.call, text))
+
+    def _condition(self, call: Call, text: str) -> Precondition:
+        """Controllers write many objects under one tenure, between two renewals of the instance."""
+        known = self._known.get(text)
+        if known is not None and call.user.is_system and known[0] is self._store.get(known[1].key):
+            _note(call, text)
+            return known[1]
+        [condition] = conditions(call, self._store)
+        if len(self._known) >= _MOST:
+            self._known.clear()
+        self._known[text] = (self._store.get(condition.key), condition)
+        return condition
 
     def instances(self, attempt: Attempt, effects: Effects) -> None:
         """For controllerinstances: counts epochs, keeps ranges apart."""
@@ -83,9 +112,13 @@ def conditions(call: Call, store: Store) -> list[Precondition]:
     if record is None or record.header.uid != tenure.uid or record.header.fields.get(EPOCH) != str(tenure.epoch):
         raise stale_range(tenure.name)
     _check_range(tenure, decode(record))
+    _note(call, text)
+    return [FieldIs(key, tenure.uid, EPOCH, str(tenure.epoch))]
+
+
+def _note(call: Call, text: str) -> None:
     if isinstance(call.request.about, Trail):
         call.request.about.annotate(ANNOTATION, text)
-    return [FieldIs(key, tenure.uid, EPOCH, str(tenure.epoch))]
 
 
 def _check_range(tenure: Tenure, instance: Obj) -> None:
