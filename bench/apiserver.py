@@ -50,6 +50,7 @@ PEER = {
     "get": 550,
     "list_1000": 37800,
     "create_pod": 1580,
+    "create_pod_alike": 1580,
     "patch_pod": 3110,
     "watch_event": 23,
     "create_configmap": 900,
@@ -232,6 +233,8 @@ def main() -> None:
             update = {"metadata": {"name": "c-1"}, "data": {"k": "v" * 500, "n": "{i}"}}
             rows.append(row(server, "update_configmap", request("PUT", configs + "/c-1", update), 1))
             rows.append(row(server, "create_pod", request("POST", pods.format("bench"), POD), 64, first=1_000_000))
+            alike = {**POD, "metadata": {"generateName": "web-", "labels": {"app": "web", "tier": "front"}}}
+            rows.append(row(server, "create_pod_alike", request("POST", pods.format("bench"), alike), 64))
             for count, creates in ((100, 2000), (1000, 300)):
                 rows.append(asyncio.run(watch_row(server, count, creates)))
             print(

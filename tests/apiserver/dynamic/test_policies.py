@@ -353,3 +353,15 @@ async def test_long_policies_are_compiled_beside_the_loop(asking: Any, rules: An
     (await request).ok(201)
     # On the loop, compiling would be one hold of nearly all the time.
     assert longest < (last - began) / 2
+
+
+async def test_a_policy_is_asked_about_objects_that_are_alike_from_the_moment_it_is_there(asking: Any) -> None:
+    api = asking.api
+    pod = {"metadata": {"generateName": "x-"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    pods = "/api/v1/namespaces/default/pods"
+    for _ in range(5):
+        (await api.post(pods, pod)).ok(201)
+    rules = [{"apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"], "operations": ["CREATE"]}]
+    await asking.policy("none", "false", matchConstraints={"resourceRules": rules})
+    for _ in range(5):
+        (await api.post(pods, pod)).refused(422, "denied request")
