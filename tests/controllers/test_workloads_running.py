@@ -335,6 +335,7 @@ def whole(kind: Any, name: str, **fields: Any) -> Obj:
 
 
 async def test_claims_find_volumes_and_neither_goes_while_it_is_in_use(admin: Client, until: Until) -> None:
+    await pods_may_come(admin, until)
     modes = {"accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand"}
     for name, size in (("small", "1Gi"), ("large", "5Gi")):
         spec = {**modes, "capacity": {"storage": size}, "hostPath": {"path": f"/mnt/{name}"}}

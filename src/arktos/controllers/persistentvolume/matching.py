@@ -9,12 +9,31 @@ from arktos.model.kinds import Obj
 from arktos.model.quantity import Quantity
 
 _CLASS = "volume.beta.kubernetes.io/storage-class"
+_DEFAULT = ("storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class")
 
 
 def class_of(obj: Obj) -> str:
     """The storage class of a claim or a volume, "" for none."""
     old = (obj["metadata"].get("annotations") or {}).get(_CLASS)
     return str(old if old is not None else (obj["spec"].get("storageClassName") or ""))
+
+
+def states_class(claim: Obj) -> bool:
+    """Whether a claim says which class it wants, be it none ("")."""
+    return _CLASS in (claim["metadata"].get("annotations") or {}) or claim["spec"].get("storageClassName") is not None
+
+
+def is_default(storage_class: Obj) -> bool:
+    """Whether claims that name no class get this one."""
+    annotations = storage_class["metadata"].get("annotations") or {}
+    return any(annotations.get(name) == "true" for name in _DEFAULT)
+
+
+def default_class(classes: Iterable[Obj]) -> str:
+    """The newest of the default classes among a tenant's, by name where several are as new; "" if there is none."""
+    marked = [each["metadata"] for each in classes if is_default(each)]
+    newest = max((meta.get("creationTimestamp") or "" for meta in marked), default="")
+    return min((meta["name"] for meta in marked if (meta.get("creationTimestamp") or "") == newest), default="")
 
 
 def requested(claim: Obj) -> Quantity:
@@ -35,28 +54,42 @@ def is_for(volume: Obj, claim: Obj) -> bool:
     return not named.get("uid") or bool(named["uid"] == meta["uid"])
 
 
-def fits(volume: Obj, claim: Obj) -> bool:
-    """Whether a volume can be the claim's, whoever has it now."""
+def same_mode(volume: Obj, claim: Obj) -> bool:
+    """Whether both are filesystems, or both block devices."""
+    return (volume["spec"].get("volumeMode") or "Filesystem") == (claim["spec"].get("volumeMode") or "Filesystem")
+
+
+def mismatch(volume: Obj, claim: Obj) -> str:
+    """Why a volume cannot be what the claim asks for by name; "" if it can."""
     spec, wanted = volume["spec"], claim["spec"]
-    modes = set(wanted.get("accessModes") or ()) <= set(spec.get("accessModes") or ())
-    kinds = (spec.get("volumeMode") or "Filesystem") == (wanted.get("volumeMode") or "Filesystem")
-    classes = class_of(volume) == class_of(claim)
-    attributes = (spec.get("volumeAttributesClassName") or "") == (wanted.get("volumeAttributesClassName") or "")
-    return modes and kinds and classes and attributes and not requested(claim) > capacity(volume)
+    if "deletionTimestamp" in volume["metadata"]:
+        return f'the volume is marked for deletion "{volume["metadata"]["name"]}"'
+    if requested(claim) > capacity(volume):
+        return "requested PV is too small"
+    if class_of(volume) != class_of(claim):
+        return "storageClassName does not match"
+    if (spec.get("volumeAttributesClassName") or "") != (wanted.get("volumeAttributesClassName") or ""):
+        return "volumeAttributesClassName does not match"
+    if not same_mode(volume, claim):
+        return "incompatible volumeMode"
+    if not _modes(claim) <= _modes(volume):
+        return "incompatible accessMode"
+    return ""
 
 
 def best(claim: Obj, volumes: Iterable[Obj], node: Obj | None, *, only_named: bool = False) -> Obj | None:
-    """The volume for an unbound claim: one that names it; else (unless `only_named`) the smallest free one that fits,
-    is selected, and can be reached from `node`, where one was chosen."""
+    """The volume for an unbound claim: one that names it, whatever its class and labels; else (unless `only_named`)
+    the free one that fits, is selected, and can be reached from `node` where one was chosen: of those with the fewest
+    access modes the smallest."""
     selector = claim["spec"].get("selector")
     selects = selectors.from_label_selector(selector).matches_labels if selector is not None else None
     found: Obj | None = None
     for volume in volumes:
-        if "deletionTimestamp" in volume["metadata"] or not fits(volume, claim):
-            continue
         if is_for(volume, claim):
-            return volume
-        if only_named or volume["spec"].get("claimRef") or _phase(volume) != "Available":
+            if _could_be(volume, claim):
+                return volume
+            continue
+        if only_named or volume["spec"].get("claimRef") or _phase(volume) != "Available" or mismatch(volume, claim):
             continue
         if selects is not None and not selects(volume["metadata"].get("labels") or {}):
             continue
@@ -65,6 +98,11 @@ def best(claim: Obj, volumes: Iterable[Obj], node: Obj | None, *, only_named: bo
         if found is None or _order(volume) < _order(found):
             found = volume
     return found
+
+
+def _could_be(volume: Obj, claim: Obj) -> bool:
+    """Whether a volume that names a claim can be its: the class was its author's business."""
+    return mismatch(volume, claim) in ("", "storageClassName does not match")
 
 
 def reaches(volume: Obj, node: Obj) -> bool:
@@ -76,8 +114,12 @@ def reaches(volume: Obj, node: Obj) -> bool:
     return placement.matches_node({"affinity": affinity}, node)
 
 
-def _order(volume: Obj) -> tuple[Quantity, str]:
-    return capacity(volume), volume["metadata"]["name"]
+def _modes(obj: Obj) -> set[str]:
+    return set(obj["spec"].get("accessModes") or ())
+
+
+def _order(volume: Obj) -> tuple[int, Quantity, str]:
+    return len(_modes(volume)), capacity(volume), volume["metadata"]["name"]
 
 
 def _phase(volume: Obj) -> str:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from arktos.client import Cached, Key
-from arktos.controllers.actions import Create, Delete, Patch, perform
+from arktos.controllers.actions import FAILURES, Create, Delete, Patch, perform
 from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
-from arktos.controllers.persistentvolume import claims, matching, volumes
-from arktos.controllers.persistentvolume.claims import BIND_COMPLETED, BOUND_BY_US, SELECTED_NODE
-from arktos.controllers.volumeprotection import CLAIM, VOLUME, claims_of
-from arktos.model import registry
-from arktos.model.kinds import SYSTEM_TENANT, Obj
-from arktos.model.status import AlreadyExists, NotFound
+from arktos.controllers.persistentvolume import claims, matching, provisioning, volumes
+from arktos.controllers.persistentvolume.claims import BIND_COMPLETED, BOUND_BY_US, SELECTED_NODE, Event, World
+from arktos.controllers.persistentvolume.known import Known
+from arktos.controllers.persistentvolume.measuring import Measuring, plugin_of
+from arktos.controllers.volumeprotection import CLAIM, VOLUME
+from arktos.model.kinds import Obj
+from arktos.model.status import AlreadyExists, ApiError, Conflict, NotFound
 
 NAME = "persistentvolume"
-_BY_CLAIM = "claim"
-CLASS = registry.by_resource("storageclasses.storage.k8s.io")
 _AGAIN = 15.0
 """Seconds until a claim that waits is looked at again, for the sake of what no event tells."""
 
@@ -26,103 +24,149 @@ _AGAIN = 15.0
 class _Binder:
     def __init__(self, context: Context) -> None:
         self.context = context
-        self.claims = context.mirror(CLAIM.resource)
-        self.volumes = context.mirror(VOLUME.resource)
-        self.classes = context.mirror(CLASS.resource)
-        self.nodes = context.mirror("nodes")
-        self.pods = context.mirror("pods")
-        self.pods.add_index(_BY_CLAIM, _by_claim)
+        self.known = Known(context)
         self.recorder = context.recorder("persistentvolume-controller")
-        self.claims_written = OwnWrites(self.claims)
-        self.volumes_written = OwnWrites(self.volumes)
+        self.expanding = context.recorder("volume_expand")
+        self.claims_written = OwnWrites(self.known.claims)
+        self.volumes_written = OwnWrites(self.known.volumes)
+        self.measuring = Measuring(context, self.known.claims, self.known.volumes)
+        self.controller = context.controller(NAME, self.reconcile)
 
     async def reconcile(self, key: Key) -> float | None:
         if not self.claims_written.seen(key) or not self.volumes_written.seen(key):
             return None
         return await (self._claim(key) if key[1] else self._volume(key))
 
+    def _say(self, about: Obj, events: Iterable[Event]) -> None:
+        for type, reason, message in events:
+            recorder = self.expanding if reason == "ExternalExpanding" else self.recorder
+            recorder.event(about, type, reason, message)
+
     # claims
 
     async def _claim(self, key: Key) -> float | None:
-        cached = self.claims.get(*key)
+        cached = self.known.claims.get(*key)
         if cached is None or cached.deleting:
+            self._forget(key)
             return None
         claim = cached.obj()
-        tenant, namespace, name = key
-        around = [each.obj() for each in self.volumes.by_index("tenant", tenant)]
-        annotations = claim["metadata"].get("annotations") or {}
-        chosen = annotations.get(SELECTED_NODE)
-        node = self.nodes.get("", "", chosen) if chosen else None
-        wanted = bool(self.pods.by_index(_BY_CLAIM, f"{tenant}/{namespace}/{name}"))
-        storage_class = self._class(tenant, matching.class_of(claim))
-        step = claims.step(claim, claims.World(around, storage_class, None if node is None else node.obj(), wanted))
-        for type, reason, message in step.events:
-            self.recorder.event(claim, type, reason, message)
+        step = claims.step(claim, self._world(key, claim))
+        self._say(claim, step.events)
         if step.make is not None:
-            await self._make(key, claim, step.make)
+            await self._make(key, claim, step.make, step.annotate)
         elif step.bind is not None:
-            await self._bind(key, claim, step.bind)
-        if step.annotate:
-            body = {"metadata": {"uid": cached.uid, "annotations": step.annotate}}
-            self._wrote(key, await perform(self.context.client, Patch(CLAIM, key, body)))
+            await self._bind(key, claim, step.bind, step.annotate)
+        elif step.state_class:
+            await self._state_class(key, claim, step.state_class)
+        elif step.grow:
+            await self._grow(key, claim, step.grow)
+        elif step.annotate:
+            told = {"uid": cached.uid, "resourceVersion": cached.resource_version, "annotations": step.annotate}
+            self._wrote(key, await perform(self.context.client, Patch(CLAIM, key, {"metadata": told})))
         if step.status is not None:
             await self._status(cached, step.status)
-        return _AGAIN if step.bind is None and claims.BIND_COMPLETED not in annotations else None
+        bound = step.bind or step.make or BIND_COMPLETED in (claim["metadata"].get("annotations") or {})
+        return None if bound else _AGAIN
 
-    def _class(self, tenant: str, name: str) -> Obj | None:
-        """A tenant's own class, or the operators'."""
-        if not name:
-            return None
-        found = self.classes.get(tenant, "", name) or self.classes.get(SYSTEM_TENANT, "", name)
-        return None if found is None else found.obj()
+    def _world(self, key: Key, claim: Obj) -> World:
+        known, tenant = self.known, key[0]
+        storage_class = known.storage_class(tenant, matching.class_of(claim))
+        around = known.around(claim)
+        if claim["spec"].get("volumeName"):
+            return World(around, storage_class, None)
+        chosen = (claim["metadata"].get("annotations") or {}).get(SELECTED_NODE)
+        node = known.nodes.get("", "", chosen) if chosen else None
+        default = "" if matching.states_class(claim) else known.default_class(tenant)
+        pods = known.waiting_pods(key) if storage_class is not None else ()
+        return World(around, storage_class, None if node is None else node.obj(), pods, default)
 
-    async def _make(self, key: Key, claim: Obj, volume: Obj) -> None:
+    def _forget(self, key: Key) -> None:
+        self.claims_written.forget(key)
+        self.volumes_written.forget(key)
+        self.measuring.forget("provision", key)
+
+    async def _make(self, key: Key, claim: Obj, volume: Obj, told: dict[str, str | None]) -> None:
+        name = volume["metadata"]["name"]
+        self.measuring.began("provision", key)
         try:
             made = await perform(self.context.client, Create(VOLUME, volume))
-        except AlreadyExists:
-            name = volume["metadata"]["name"]
+        except AlreadyExists as error:
             made = await self.context.client.get(VOLUME, name, tenant=key[0])
+            if not (provisioning.is_ours(made) and matching.is_for(made, claim)):
+                # Somebody of the tenant took the name.
+                self._not_made(claim, error)
+                raise
+        except ApiError as error:
+            self._not_made(claim, error)
+            raise
         else:
-            said = f"Successfully provisioned volume {volume['metadata']['name']}"
+            said = f"Successfully provisioned volume {name} using {provisioning.PROVISIONER}"
             self.recorder.event(claim, "Normal", "ProvisioningSucceeded", said)
-        await self._bind(key, claim, made)
+        await self._bind(key, claim, made, told)
+        self.measuring.ended("provision", key, provisioning.PROVISIONER)
 
-    async def _bind(self, key: Key, claim: Obj, volume: Obj) -> None:
+    def _not_made(self, claim: Obj, error: ApiError) -> None:
+        self.measuring.failed("provision", provisioning.PROVISIONER)
+        said = f"Error creating provisioned PV object for claim {_path(claim)}: {error}."
+        self.recorder.event(claim, "Warning", "ProvisioningFailed", said)
+
+    async def _bind(self, key: Key, claim: Obj, volume: Obj, told: dict[str, str | None]) -> None:
         """The volume first, then the claim: whatever crashes in between, the volume is nobody else's. Both are written
         only as they were seen."""
         meta, vmeta = claim["metadata"], volume["metadata"]
         volume_key = (key[0], "", vmeta["name"])
-        named = volume["spec"].get("claimRef") or {}
-        if named.get("uid") != meta["uid"]:
-            reference = {
-                "apiVersion": "v1",
-                "kind": CLAIM.kind,
-                "namespace": meta["namespace"],
-                "name": meta["name"],
-                "uid": meta["uid"],
-            }
-            told: Obj = {"uid": vmeta["uid"], "resourceVersion": vmeta["resourceVersion"]}
-            if not named:
-                told["annotations"] = {BOUND_BY_US: "yes"}
-            body = {"metadata": told, "spec": {"claimRef": reference}}
-            volume = await perform(self.context.client, Patch(VOLUME, volume_key, body))
-            self.volumes_written.wrote(key, volume)
-        await self._bind_claim(key, claim, volume)
-        bound = Patch(VOLUME, volume_key, {"status": {"phase": "Bound"}}, subresource="status")
-        self.volumes_written.wrote(key, await perform(self.context.client, bound))
+        try:
+            if (volume["spec"].get("claimRef") or {}).get("uid") != meta["uid"]:
+                about: Obj = {"uid": vmeta["uid"], "resourceVersion": vmeta["resourceVersion"]}
+                if not volume["spec"].get("claimRef"):
+                    about["annotations"] = {BOUND_BY_US: "yes"}
+                body = {"metadata": about, "spec": {"claimRef": provisioning.reference(claim)}}
+                volume = await perform(self.context.client, Patch(VOLUME, volume_key, body))
+                self.volumes_written.wrote(key, volume)
+            if (volume.get("status") or {}).get("phase") != "Bound":
+                bound = {"metadata": {"uid": vmeta["uid"]}, "status": {"phase": "Bound", "message": None}}
+                answer = await perform(self.context.client, Patch(VOLUME, volume_key, bound, subresource="status"))
+                self.volumes_written.wrote(key, answer)
+            await self._bind_claim(key, claim, volume, told)
+        except FAILURES as error:
+            if not isinstance(error, Conflict):
+                self.measuring.failed("binding", plugin_of(volume))
+            raise
 
-    async def _bind_claim(self, key: Key, claim: Obj, volume: Obj) -> None:
+    async def _bind_claim(self, key: Key, claim: Obj, volume: Obj, told: dict[str, str | None]) -> None:
         meta = claim["metadata"]
-        annotations = {BIND_COMPLETED: "yes"}
+        annotations = {**told, BIND_COMPLETED: "yes"}
         if not claim["spec"].get("volumeName"):
             annotations[BOUND_BY_US] = "yes"
-        told = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "annotations": annotations}
-        body = {"metadata": told, "spec": {"volumeName": volume["metadata"]["name"]}}
+        about = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"], "annotations": annotations}
+        body = {"metadata": about, "spec": {"volumeName": volume["metadata"]["name"]}}
         self._wrote(key, await perform(self.context.client, Patch(CLAIM, key, body)))
-        spec = volume["spec"]
-        status = {"phase": "Bound", "accessModes": spec.get("accessModes"), "capacity": spec.get("capacity")}
-        patch = Patch(CLAIM, key, {"metadata": {"uid": meta["uid"]}, "status": status}, subresource="status")
+        status = claims.bound(claim, volume)
+        if status is not None:
+            patch = Patch(CLAIM, key, {"metadata": {"uid": meta["uid"]}, "status": status}, subresource="status")
+            self._wrote(key, await perform(self.context.client, patch))
+
+    async def _state_class(self, key: Key, claim: Obj, name: str) -> None:
+        """A claim that was made before there was a default class gets it now."""
+        meta = claim["metadata"]
+        about = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+        body = {"metadata": about, "spec": {"storageClassName": name}}
+        try:
+            self._wrote(key, await perform(self.context.client, Patch(CLAIM, key, body)))
+        except FAILURES:
+            self.measuring.retroactive_errors.add()
+            raise
+        self.measuring.retroactive.add()
+
+    async def _grow(self, key: Key, claim: Obj, size: str) -> None:
+        """The volume first: a claim never says that it has what its volume does not say."""
+        volume_key, uid = (key[0], "", claim["spec"]["volumeName"]), claim["metadata"]["uid"]
+        body = {"spec": {"capacity": {"storage": size}}}
+        self.volumes_written.wrote(key, await perform(self.context.client, Patch(VOLUME, volume_key, body)))
+        status: Obj = {"capacity": {"storage": size}, "conditions": None}
+        patch = Patch(CLAIM, key, {"metadata": {"uid": uid}, "status": status}, subresource="status")
         self._wrote(key, await perform(self.context.client, patch))
+        self.expanding.event(claim, "Normal", "VolumeResizeSuccessful", "Resize volume succeeded")
 
     def _wrote(self, key: Key, answer: Obj) -> None:
         self.claims_written.wrote(key, answer)
@@ -139,90 +183,73 @@ class _Binder:
     # volumes
 
     async def _volume(self, key: Key) -> float | None:
-        cached = self.volumes.get(*key)
+        cached = self.known.volumes.get(*key)
         if cached is None:
+            self.measuring.ended("delete", key, provisioning.PROVISIONER)
             return None
         volume = cached.obj()
         claim = await self._named(key[0], volume)
         step = volumes.step(volume, claim)
-        for type, reason, message in step.events:
-            self.recorder.event(volume, type, reason, message)
+        self._say(volume, step.events)
+        if claim is not None:
+            self._say(claim, step.claim_events)
+        if step.look:
+            named = volume["spec"]["claimRef"]
+            self.controller.enqueue((key[0], named.get("namespace") or "", named.get("name") or ""))
         if step.status is not None:
             await self._status(cached, step.status)
-        if step.free:
-            told = {"uid": cached.uid, "resourceVersion": cached.resource_version, "annotations": {BOUND_BY_US: None}}
-            body = {"metadata": told, "spec": {"claimRef": None}}
+        if step.free is not None:
+            about = {"uid": cached.uid, "resourceVersion": cached.resource_version, **step.free.get("metadata", {})}
+            body = {**step.free, "metadata": about}
             self.volumes_written.wrote(key, await perform(self.context.client, Patch(VOLUME, key, body)))
         elif step.delete:
-            await perform(self.context.client, Delete(VOLUME, key, uid=cached.uid))
+            await self._delete(key, cached)
         return None
+
+    async def _delete(self, key: Key, cached: Cached) -> None:
+        self.measuring.began("delete", key)
+        try:
+            await perform(self.context.client, Delete(VOLUME, key, uid=cached.uid))
+        except NotFound:
+            return
+        except FAILURES:
+            self.measuring.failed("delete", provisioning.PROVISIONER)
+            raise
 
     async def _named(self, tenant: str, volume: Obj) -> Obj | None:
         """The claim that a volume names. That it is gone is asked of the server: our mirror may be behind, and a volume
         that is let go cannot be taken back."""
         named = volume["spec"].get("claimRef")
-        if not named:
+        if not named or not named.get("uid"):
             return None
-        cached = self.claims.get(tenant, named.get("namespace") or "", named.get("name") or "")
+        namespace, name = named.get("namespace") or "", named.get("name") or ""
+        cached = self.known.claims.get(tenant, namespace, name)
         if cached is not None and matching.is_for(volume, cached.obj()):
             return cached.obj()
+        if not namespace or not name:
+            return None
         try:
-            return await self.context.client.get(CLAIM, named["name"], tenant=tenant, namespace=named["namespace"])
+            return await self.context.client.get(CLAIM, name, tenant=tenant, namespace=namespace)
         except NotFound:
             return None
 
-    # who has to be looked at
 
-    def of_claim(self, claim: Cached) -> Iterable[Key]:
-        """The claim itself, and its volume."""
-        name = (claim.obj().get("spec") or {}).get("volumeName")
-        return (claim.key, (claim.tenant, "", name)) if name else (claim.key,)
-
-    def of_volume(self, volume: Cached) -> Iterable[Key]:
-        """The volume itself, the claim that it names, or all claims of its tenant that wait."""
-        yield volume.key
-        named: dict[str, Any] = (volume.obj().get("spec") or {}).get("claimRef") or {}
-        if named:
-            yield (volume.tenant, named.get("namespace") or "", named.get("name") or "")
-            return
-        for claim in self.claims.items():
-            if claim.tenant == volume.tenant and not (claim.obj().get("spec") or {}).get("volumeName"):
-                yield claim.key
-
-    def of_class(self, storage_class: Cached) -> Iterable[Key]:
-        """The claims that wait for a class."""
-        for claim in self.claims.items():
-            if storage_class.tenant in (claim.tenant, SYSTEM_TENANT):
-                obj = claim.obj()
-                if not obj["spec"].get("volumeName") and matching.class_of(obj) == storage_class.name:
-                    yield claim.key
-
-    def of_pod(self, pod: Cached) -> Iterable[Key]:
-        """The claims that a pod wants and that have no volume yet."""
-        for value in _by_claim(pod):
-            tenant, namespace, name = value.split("/")
-            claim = self.claims.get(tenant, namespace, name)
-            if claim is not None and not (claim.obj().get("spec") or {}).get("volumeName"):
-                yield claim.key
-
-
-def _by_claim(pod: Cached) -> Iterable[str]:
-    """Index values: tenant/namespace/claim, for each claim that a pod wants."""
-    return tuple(f"{pod.tenant}/{pod.namespace}/{name}" for name in claims_of(pod.obj()))
+def _path(claim: Obj) -> str:
+    return f"{claim['metadata']['namespace']}/{claim['metadata']['name']}"
 
 
 def build(context: Context) -> Unit:
     work = _Binder(context)
-    controller = context.controller(NAME, work.reconcile)
-    controller.watches(work.claims, work.of_claim)
-    controller.watches(work.volumes, work.of_volume)
-    controller.watches(work.classes, work.of_class)
-    controller.watches(work.pods, work.of_pod, when=lambda old, new: old is None)
-    controller.needs(work.nodes)
+    controller, known = work.controller, work.known
+    controller.watches(known.claims, known.of_claim)
+    controller.watches(known.volumes, known.of_volume)
+    controller.watches(known.classes, known.of_class)
+    controller.watches(known.pods, known.of_pod, when=lambda old, new: old is None)
+    controller.needs(known.nodes)
 
     def refresh() -> None:
-        for known in (*work.claims.items(), *work.volumes.items()):
-            controller.enqueue(known.key)
+        for each in (*known.claims.items(), *known.volumes.items()):
+            controller.enqueue(each.key)
 
     # Which volume a claim gets is decided by one, lest two take the same.
-    return Unit([controller], refresh=refresh, sharing=Sharing.WHOLE)
+    return Unit([controller], [work.measuring.run], refresh=refresh, sharing=Sharing.WHOLE)
