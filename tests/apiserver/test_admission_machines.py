@@ -41,6 +41,7 @@ NFS = {"nfs": {"server": "203.0.113.7", "path": "/"}}
         {"hostPath": {"path": "/"}},
         {"local": {"path": "/var/lib"}},
         {"flexVolume": {"driver": "a/b"}},
+        {"csi": {"driver": "example.com", "volumeHandle": "vol-of-another"}},
     ],
 )
 async def test_volumes_on_nodes_are_the_operators_to_make(api: Any, tenant: Any, source: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What of the machines, and of the network that they share, a tenant's objects may not claim.
 
-PersistentVolumes are a tenant's own here, so one made by hand must not lead into a node's file system; a Service must
+PersistentVolumes are a tenant's own here, so one made by hand must not lead into a node's file system, nor to what a
+driver keeps for others; a Service must
 not take addresses that are others' (CVE-2020-8554); and a pod's addresses are what proxies, DNS and the rules of the
 network go by, so that only those who run the pod may state them.
 
@@ -17,8 +18,9 @@ from arktos.apiserver.admission import Attempt, Effects
 from arktos.model.kinds import Obj
 from arktos.model.status import forbidden
 
-NODE_SOURCES = ("hostPath", "local", "flexVolume")
-"""Sources of volumes that are a node's own: its files, its devices, its programs."""
+NODE_SOURCES = ("hostPath", "local", "flexVolume", "csi")
+"""Sources of volumes that are a node's own: its files, its devices, its programs; and what the operators' drivers take
+a handle for, be it another tenant's."""
 POD_ADDRESSES = ("hostIP", "hostIPs", "podIP", "podIPs")
 
 Floor = Callable[[str], str]
@@ -26,7 +28,7 @@ Floor = Callable[[str], str]
 
 
 class MachineClaims:
-    """Steps for `persistentvolumes`, `services` and `pods`. Each raises Forbidden."""
+    """Steps for `persistentvolumes`, `volumeattachments`, `services` and `pods`. Each raises Forbidden."""
 
     def __init__(self, floor: Floor) -> None:
         self._floor = floor
@@ -39,6 +41,12 @@ class MachineClaims:
         claimed = [name for name in NODE_SOURCES if spec.get(name) is not None and spec[name] != before.get(name)]
         if claimed:
             why = f"volumes on nodes ({', '.join(claimed)}) are made by the cluster's operators"
+            raise forbidden(attempt.kind.resource, _name(attempt.obj), why)
+
+    def attachments(self, attempt: Attempt, effects: Effects) -> None:
+        """What is attached to a node: it may be any volume of a driver."""
+        if not self._may(attempt):
+            why = "volumes are attached by the cluster's controllers"
             raise forbidden(attempt.kind.resource, _name(attempt.obj), why)
 
     def services(self, attempt: Attempt, effects: Effects) -> None:

@@ -29,7 +29,7 @@ from arktos.apiserver.admission_machines import MachineClaims
 from arktos.apiserver.admission_podsecurity import PodSecurity
 from arktos.apiserver.admission_quotas import QuotaCharges
 from arktos.apiserver.admission_runtimeclass import RuntimeClasses
-from arktos.apiserver.admission_storage import DefaultStorageClass
+from arktos.apiserver.admission_storage import StorageClasses
 from arktos.apiserver.aggregation.aggregator import Aggregator
 from arktos.apiserver.aggregation.local import LocalServices
 from arktos.apiserver.aggregation.trust import ExtensionTrust
@@ -290,6 +290,7 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
     noted = NotedStore(store)
     priorities, security = admission_pods.Priorities(noted), PodSecurity(noted)
     machines = MachineClaims(security.floor)
+    classes = StorageClasses(store)
     services = ServiceAllocation(store, parse_ranges(options.service_cluster_ip_range))
     limits, quotas = LimitRanges(noted), QuotaCharges(store)
     parameters = ParameterRights(store, authorizer)
@@ -330,12 +331,15 @@ def admission_chain(store: EmbeddedStore, authorizer: Authorizer, options: Optio
             "controllerinstances": [ranges.instances],
             "resourceslices.resource.k8s.io": [date_taints],
             "services": [machines.services, services.step],
-            "persistentvolumes": [machines.volumes, admission_storage.protect_volume],
+            "persistentvolumes": [machines.volumes, admission_storage.protect_volume, admission_storage.date_phase],
             "persistentvolumeclaims": [
-                DefaultStorageClass(store).step,
+                classes.choose,
+                classes.grow,
                 admission_storage.protect_claim,
                 limits.check_claim,
             ],
+            "volumeattributesclasses.storage.k8s.io": [admission_storage.protect_attributes],
+            "volumeattachments.storage.k8s.io": [machines.attachments],
             VALIDATING_POLICIES: [parameters.policy],
             MUTATING_POLICIES: [parameters.policy],
             VALIDATING_BINDINGS: [parameters.binding],
