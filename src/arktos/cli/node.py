@@ -14,7 +14,7 @@ import click
 from arktos.bootstrap.components import Settings
 from arktos.bootstrap.layout import default_data_dir
 from arktos.bootstrap.nodes import default_address, obstacle
-from arktos.cli.data_dir import data_dir_option, installed
+from arktos.cli.data_dir import data_dir_option, installed, operators_kubeconfig
 from arktos.cli.node_options import node_options, node_settings
 
 if TYPE_CHECKING:
@@ -32,9 +32,15 @@ def reaching(command: _Command) -> _Command:
     def wrapped(data_dir: Path, kubeconfig: Path | None, **rest: Any) -> Any:
         from arktos.cli.cluster_access import Access
 
-        return command(access=Access(kubeconfig or installed(data_dir).layout.admin_kubeconfig), **rest)
+        return command(access=Access(operators_kubeconfig(data_dir, kubeconfig)), **rest)
 
-    asked = click.option("--kubeconfig", type=path, default=None, help="The operator's, of an installation elsewhere.")
+    asked = click.option(
+        "--kubeconfig",
+        type=path,
+        default=None,
+        help="The operator's, of an installation elsewhere.",
+        show_default="$KUBECONFIG, or the data directory's",
+    )
     return data_dir_option(asked(wrapped))  # type: ignore[return-value]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from arktos.cli.data_dir import data_dir_option, installed
+from arktos.cli.data_dir import data_dir_option, operators_kubeconfig
 
 _EVERY = 1.0
 _COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTANCE")
@@ -22,7 +22,7 @@ _COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTAN
     "--kubeconfig",
     type=click.Path(path_type=Path),
     help="How to reach the API server.",
-    show_default="the administrator's in the data directory",
+    show_default="$KUBECONFIG, or the data directory's",
 )
 @click.option("--watch", "-w", is_flag=True, help="Show changes as they come, until interrupted.")
 @click.option(
@@ -37,7 +37,7 @@ def ring(type: str, data_dir: Path, kubeconfig: Path | None, watch: bool, output
     """Show who works on what: the instances of all controllers, or of one TYPE (ReplicaSet)."""
     from arktos.cli import ring_calls
 
-    config = kubeconfig or installed(data_dir).layout.admin_kubeconfig
+    config = operators_kubeconfig(data_dir, kubeconfig)
     shown = ""
     while True:
         found = ring_calls.tenures(config, type)
