@@ -75,8 +75,8 @@ async def test_a_class_of_attributes_is_protected(api: Any) -> None:
 @pytest.mark.parametrize("source", [{"persistentVolumeName": "v"}, {"inlineVolumeSpec": {"nfs": {"server": "s"}}}])
 async def test_a_tenant_attaches_nothing(api: Any, source: dict[str, Any]) -> None:
     await api.tenant("acme")
-    spec = {"attacher": "example.com", "nodeName": "n", "source": source}
-    body = {"metadata": {"name": "a"}, "spec": spec}
+    spec: dict[str, Any] = {"attacher": "example.com", "nodeName": "n", "source": source}
+    body: dict[str, Any] = {"metadata": {"name": "a"}, "spec": spec}
     user = api.admin_of("acme")
     (await api.post(ATTACHMENTS, body, user=user)).refused(403, "volumes are attached by the cluster's controllers")
     body["spec"]["source"] = {"persistentVolumeName": "v"}

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from arktos.controllers.persistentvolume import claims, matching, provisioning, volumes
+from arktos.controllers.persistentvolume import claims, provisioning, volumes
 from arktos.controllers.persistentvolume.claims import World
+from arktos.model import volumematching as matching
 
 Obj = dict[str, Any]
 LATE = {
@@ -149,13 +150,13 @@ def test_a_bound_claim_has_its_volume_or_is_lost() -> None:
 
 def test_a_volume_follows_its_claim() -> None:
     assert volumes.step(volume("v"), None).status is None
-    named = {"claimRef": {"namespace": "default", "name": "data", "uid": "c1"}}
+    named: Obj = {"claimRef": {"namespace": "default", "name": "data", "uid": "c1"}}
     bound = volumes.step(volume("v", **named), bound_claim())
     assert bound.status is not None and bound.status["phase"] == "Bound"
     kept = volumes.step(volume("v", **named), None)
     assert kept.status is not None and kept.status["phase"] == "Released" and not kept.delete
     ours = {provisioning.PROVISIONED_BY: provisioning.PROVISIONER}
-    there = {"annotations": ours, "persistentVolumeReclaimPolicy": "Delete", "hostPath": {"path": "/x"}}
+    there: Obj = {"annotations": ours, "persistentVolumeReclaimPolicy": "Delete", "hostPath": {"path": "/x"}}
     gone = volumes.step(volume("v", **there, **named), None)
     assert gone.delete
     nobody = volumes.step(volume("v", persistentVolumeReclaimPolicy="Delete", **named), None)
@@ -165,7 +166,7 @@ def test_a_volume_follows_its_claim() -> None:
 
 
 def test_a_volume_whose_claim_went_elsewhere_is_free_again() -> None:
-    named = {"claimRef": {"namespace": "default", "name": "data", "uid": "c1"}}
+    named: Obj = {"claimRef": {"namespace": "default", "name": "data", "uid": "c1"}}
     elsewhere = claim(volumeName="other")
     found = volumes.step(volume("v", annotations={claims.BOUND_BY_US: "yes"}, **named), elsewhere)
     assert found.free == {"metadata": {"annotations": {claims.BOUND_BY_US: None}}, "spec": {"claimRef": None}}
@@ -314,7 +315,7 @@ def test_a_volume_and_a_claim_of_different_modes_are_told_both() -> None:
     ],
 )
 def test_what_becomes_of_a_volume_whose_claim_has_gone(policy: str, annotations: Obj, phase: str) -> None:
-    named = {"claimRef": {"namespace": "default", "name": "data", "uid": "c1"}}
+    named: Obj = {"claimRef": {"namespace": "default", "name": "data", "uid": "c1"}}
     left = volume("v", persistentVolumeReclaimPolicy=policy, annotations=annotations, **named)
     found = volumes.step(left, None)
     assert found.status is not None and found.status["phase"] == phase and not found.delete

@@ -132,24 +132,76 @@ async def test_a_refused_binding_gives_the_room_back(rig: Rig, error: ApiError) 
     assert rig.metrics.failed == 1
 
 
-async def test_claims_are_provisioned_for_the_node_before_the_pod_is_bound(rig: Rig) -> None:
+CLAIM = ("system", "default", "data")
+
+
+def a_volume(node: str) -> Obj:
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    return {"metadata": {"name": "pv"}, "spec": {"nodeAffinity": {"required": {"nodeSelectorTerms": [term]}}}}
+
+
+def the_claim(phase: str = "Pending", selected: str = "", volume: str = "") -> Obj:
+    meta: Obj = {"name": "data", "resourceVersion": "7"}
+    if selected:
+        meta["annotations"] = {"volume.kubernetes.io/selected-node": selected}
+    spec = {"storageClassName": "late"} | ({"volumeName": volume} if volume else {})
+    return {"metadata": meta, "spec": spec, "status": {"phase": phase}}
+
+
+async def waiting_for_its_claim(rig: Rig) -> Bind:
+    """A pod whose claim was told to be bound on node a."""
     volumes = rig.engine.volumes
     volumes.class_changed("system", "late", {"volumeBindingMode": "WaitForFirstConsumer"})
-    claim = {"metadata": {"name": "data"}, "spec": {"storageClassName": "late"}, "status": {"phase": "Pending"}}
-    key = ("system", "default", "data")
-    volumes.claim_changed(key, claim)
+    volumes.claim_changed(CLAIM, the_claim())
     rig.h.node("a")
     rig.h.pod("p", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
     bind = rig.decide()
     assert isinstance(bind, Bind)
     await rig.binder.put(bind)
     await rig.api.until(1)
-    assert rig.api.calls[0][:2] == ("patch persistentvolumeclaims", "data")
-    assert rig.api.calls[0][2]["metadata"]["annotations"] == {"volume.kubernetes.io/selected-node": "a"}
-    volumes.claim_changed(key, {**claim, "spec": {"volumeName": "pv"}, "status": {"phase": "Bound"}})
+    told = {"annotations": {"volume.kubernetes.io/selected-node": "a"}, "resourceVersion": "7"}
+    assert rig.api.calls[0] == ("patch persistentvolumeclaims", "data", {"metadata": told})
+    return bind
+
+
+async def test_claims_are_provisioned_for_the_node_before_the_pod_is_bound(rig: Rig) -> None:
+    await waiting_for_its_claim(rig)
+    volumes = rig.engine.volumes
+    volumes.claim_changed(CLAIM, the_claim(selected="a"))
+    volumes.claim_changed(CLAIM, the_claim("Bound", "a", "pv"))
+    rig.binder.claims_changed()
+    # Where the volume is, is not known yet.
+    await asyncio.sleep(0)
+    volumes.volume_changed("system", "pv", a_volume("a"))
     rig.binder.claims_changed()
     await rig.api.until(2)
     assert rig.api.calls[1][:2] == ("binding", "p")
+
+
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [
+        ([the_claim(selected="a"), the_claim()], 'provisioning failed for PVC "data"'),
+        ([the_claim(selected="b")], 'provisioning failed for PVC "data"'),
+        ([None], 'persistentvolumeclaims "data" not found'),
+        ([the_claim("Bound", "b", "pv")], "node(s) didn't match PersistentVolume's node affinity"),
+    ],
+)
+async def test_a_pod_does_not_wait_for_a_claim_that_will_not_be_bound_on_its_node(
+    rig: Rig, then: list[Obj | None], why: str
+) -> None:
+    bind = await waiting_for_its_claim(rig)
+    volumes = rig.engine.volumes
+    volumes.volume_changed("system", "pv", a_volume("b"))
+    for claim in then:
+        volumes.claim_changed(CLAIM, claim)
+        rig.binder.claims_changed()
+        for _ in range(3):
+            await asyncio.sleep(0)
+    await asyncio.wait_for(rig.woken.wait(), 10)
+    assert rig.engine.assumed == 0 and rig.engine.known(bind.pod.key) is not None
+    said = f'running PreBind plugin "VolumeBinding": binding volumes: {why}'
+    assert ("p", "FailedScheduling", said) in rig.events.said
 
 
 async def test_a_verdict_is_written_once_and_not_again_while_it_holds(rig: Rig) -> None:

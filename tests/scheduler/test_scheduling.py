@@ -363,6 +363,88 @@ def test_a_claim_that_waits_for_its_consumer_is_handed_to_the_binder() -> None:
     assert decision is not None and decision[1:] == ("a", ("data",))
 
 
+def by_hand(name: str, node: str, size: str = "1Gi", claim: str = "", phase: str = "Available") -> dict[str, Any]:
+    """A volume on a node, perhaps tied to a claim."""
+    spec: dict[str, Any] = {
+        "capacity": {"storage": size},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "late",
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [labelled("kubernetes.io/hostname", "In", node)]}},
+    }
+    if claim:
+        spec["claimRef"] = {"namespace": "default", "name": claim}
+    return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}
+
+
+def wanting(h: Harness, provisioner: str = "kubernetes.io/no-provisioner", **claim: Any) -> PodKey:
+    """A pod whose claim waits for it, on three nodes."""
+    for name, zone in (("a", "1"), ("b", "1"), ("c", "2")):
+        h.node(name, labels={"zone": zone})
+    volumes = h.engine.volumes
+    late = {"volumeBindingMode": "WaitForFirstConsumer", "provisioner": provisioner, **claim.pop("of", {})}
+    volumes.class_changed("system", "late", late)
+    annotations = claim.pop("annotations", {})
+    spec = {
+        "storageClassName": "late",
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        **claim,
+    }
+    meta = {"name": "data", "namespace": "default", "tenant": "system", "uid": "u", "annotations": annotations}
+    volumes.claim_changed(
+        ("system", "default", "data"), {"metadata": meta, "spec": spec, "status": {"phase": "Pending"}}
+    )
+    return h.pod("p", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
+
+
+def test_a_pod_goes_where_a_volume_for_its_claim_is() -> None:
+    h = Harness()
+    key = wanting(h)
+    volumes = h.engine.volumes
+    volumes.volume_changed("system", "small", by_hand("small", "a", "1Mi"))
+    volumes.volume_changed("system", "taken", by_hand("taken", "a", claim="other"))
+    volumes.volume_changed("system", "old", by_hand("old", "a", phase="Released"))
+    volumes.volume_changed("other", "theirs", by_hand("theirs", "a"))
+    h.run()
+    assert "3 node(s) didn't find available persistent volumes to bind" in why(h, key)
+    volumes.volume_changed("system", "right", by_hand("right", "b"))
+    h.now = 20.0
+    h.engine.volumes_changed(h.now)
+    decision = h.step()
+    assert decision is not None and decision[1:] == ("b", ("data",))
+
+
+def test_a_volume_that_is_tied_to_the_claim_says_where() -> None:
+    h = Harness()
+    h.engine.volumes.volume_changed("system", "free", by_hand("free", "a"))
+    h.engine.volumes.volume_changed("system", "tied", by_hand("tied", "c", claim="data"))
+    wanting(h)
+    decision = h.step()
+    assert decision is not None and decision[1] == "c"
+
+
+def test_a_node_that_was_chosen_for_a_claim_holds_for_all_its_pods() -> None:
+    h = Harness()
+    wanting(h, "example.com/p", annotations={"volume.kubernetes.io/selected-node": "b"})
+    decision = h.step()
+    assert decision is not None and decision[1] == "b"
+
+
+def test_volumes_are_made_where_the_class_allows_it() -> None:
+    h = Harness()
+    topology = [{"matchLabelExpressions": [{"key": "zone", "values": ["2"]}]}]
+    wanting(h, "example.com/p", of={"allowedTopologies": topology})
+    decision = h.step()
+    assert decision is not None and decision[1] == "c"
+
+
+def test_a_claim_that_names_a_volume_is_not_chosen_a_node_for() -> None:
+    h = Harness()
+    key = wanting(h, volumeName="mine")
+    h.run()
+    assert "pod has unbound immediate PersistentVolumeClaims" in why(h, key)
+
+
 def test_a_node_that_goes_takes_no_pods_and_gives_its_bookings_back_when_it_returns() -> None:
     h = Harness()
     h.node("a", cpu="2")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from arktos.client import Client, ConnectionFailed, Recorder
 from arktos.client.ratelimit import Backoff
@@ -17,6 +18,7 @@ from arktos.model.status import ApiError
 from arktos.scheduler.engine import Bind, Engine
 from arktos.scheduler.metrics import Metrics
 from arktos.scheduler.pods import PodKey
+from arktos.scheduler.volumes import CONFLICT, PLUGIN, SELECTED_NODE
 from arktos.wire import logs
 
 PODS = registry.by_resource("pods")
@@ -24,8 +26,16 @@ CLAIMS = registry.by_resource("persistentvolumeclaims")
 _WRITERS = 24
 _IN_LINE = 256
 _PROVISIONING_SECONDS = 600.0
-_SELECTED_NODE = "volume.kubernetes.io/selected-node"
 _log = logs.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A pod whose claims are being bound. `seen` are those that showed the node that was chosen."""
+
+    bind: Bind
+    deadline: float
+    seen: set[str] = field(default_factory=set)
 
 
 class Binder:
@@ -40,7 +50,7 @@ class Binder:
         self._metrics = metrics
         self._woken = woken
         self._line: asyncio.Queue[Bind] = asyncio.Queue(_IN_LINE)
-        self._provisioning: dict[PodKey, tuple[Bind, float]] = {}
+        self._provisioning: dict[PodKey, _Waiting] = {}
         self._provisioned = asyncio.Event()
 
     async def put(self, bind: Bind) -> None:
@@ -65,7 +75,7 @@ class Binder:
             try:
                 if bind.waiting:
                     await self._select_node(bind)
-                    self._provisioning[bind.pod.key] = (bind, loop.time() + _PROVISIONING_SECONDS)
+                    self._provisioning[bind.pod.key] = _Waiting(bind, loop.time() + _PROVISIONING_SECONDS)
                     self._provisioned.set()
                 else:
                     await self._bind(bind)
@@ -102,10 +112,16 @@ class Binder:
         )
 
     async def _select_node(self, bind: Bind) -> None:
+        """On claims that nobody has chosen a node for since we looked, lest a volume is made where the pod is not."""
         tenant, namespace, _ = bind.pod.key
-        patch: Obj = {"metadata": {"annotations": {_SELECTED_NODE: bind.node}}}
-        for claim in bind.waiting:
-            await self._client.patch(CLAIMS, claim, patch, namespace=namespace, tenant=tenant)
+        for name in bind.waiting:
+            claim = self._engine.volumes.claim((tenant, namespace, name))
+            if claim is None or claim.selected == bind.node:
+                continue
+            told: Obj = {"annotations": {SELECTED_NODE: bind.node}}
+            if claim.revision:
+                told["resourceVersion"] = claim.revision
+            await self._client.patch(CLAIMS, name, {"metadata": told}, namespace=namespace, tenant=tenant)
 
     async def _wait_for_claims(self) -> None:
         loop = asyncio.get_running_loop()
@@ -117,13 +133,40 @@ class Binder:
             except TimeoutError:
                 pass
             self._provisioned.clear()
-            for key, (bind, deadline) in list(self._provisioning.items()):
-                if all(self._engine.volumes.is_bound((*key[:2], claim)) for claim in bind.waiting):
-                    del self._provisioning[key]
+            for key, waiting in list(self._provisioning.items()):
+                bind, why = waiting.bind, self._unmet(waiting, loop.time())
+                if why is None:
+                    continue
+                del self._provisioning[key]
+                if not why:
                     await self.put(bind._replace(waiting=()))
-                elif loop.time() > deadline or self._engine.known(key) is None:
-                    del self._provisioning[key]
-                    self._failed(bind, "timed out waiting for its volumes")
+                    continue
+                said = f'running PreBind plugin "{PLUGIN}": binding volumes: {why}'
+                if self._engine.known(key) is not None:
+                    self._recorder.event(bind.pod.reference(), "Warning", "FailedScheduling", said, "Scheduling")
+                self._failed(bind, said)
+
+    def _unmet(self, waiting: _Waiting, now: float) -> str | None:
+        """Why a pod will not have its volumes on its node, "" if it has them; None while that is not known."""
+        bind, known = waiting.bind, self._engine.volumes
+        if self._engine.known(bind.pod.key) is None:
+            return "the pod has gone"
+        bound = True
+        for name in bind.waiting:
+            key = (*bind.pod.key[:2], name)
+            claim = known.claim(key)
+            if claim is None:
+                return f'persistentvolumeclaims "{name}" not found'
+            if known.is_bound(key):
+                continue
+            bound = False
+            if claim.selected == bind.node:
+                waiting.seen.add(name)
+            elif name in waiting.seen or claim.selected:
+                return f'provisioning failed for PVC "{name}"'
+        if bound:
+            return "" if self._engine.reaches(bind) else CONFLICT
+        return "context deadline exceeded" if now > waiting.deadline else None
 
     def _failed(self, bind: Bind, why: str) -> None:
         self._metrics.failed += 1

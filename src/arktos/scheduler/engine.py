@@ -152,6 +152,10 @@ class Engine:
         if not pod.deleting and not pod.gated:
             self.queue.retry(key, pod.priority, now)
 
+    def reaches(self, bind: Bind) -> bool:
+        """Whether the volumes of a pod that is booked, which has them all by now, can be reached from its node."""
+        return self._room is not None and self._room.planner.reaches(bind.pod, bind.node)
+
     def known(self, key: PodKey) -> Pod | None:
         """The newest version of a pod that has not ended."""
         return self._pods.get(key)

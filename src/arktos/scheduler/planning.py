@@ -10,7 +10,7 @@ import numpy as np
 
 from arktos.scheduler import affinity, spread, volumes
 from arktos.scheduler.cluster import Cluster
-from arktos.scheduler.nodes import TIE_BITS, Bools, Ints
+from arktos.scheduler.nodes import TIE_BITS, Bools, Ints, Nodes
 from arktos.scheduler.pods import Pod
 from arktos.scheduler.refusals import Refusal, sentence
 from arktos.scheduler.standing import ABSENT, AFFINITY, OK, RUNTIME, TAINT, UNSCHEDULABLE, Standing, term_matching
@@ -86,6 +86,13 @@ class Planner:
             return False
         return self._passes(pod, slot, reach) and self._has_room(pod, slot)
 
+    def reaches(self, pod: Pod, node: str) -> bool:
+        """Whether the volumes of a pod, which has them all, can be reached from a node."""
+        reach, slot = self._volumes.reach(pod), self._cluster.nodes.slots.get(node, -1)
+        if isinstance(reach, Blocked) or slot < 0:
+            return False
+        return all(_matched(each, self._cluster.nodes, np.array([slot])).all() for each in reach.selectors)
+
     def _passes(self, pod: Pod, slot: int, reach: Reach) -> bool:
         standing = self._standing(pod.template)
         if standing.ranks[slot] < 0:
@@ -111,13 +118,10 @@ class Planner:
             taken: Bools = np.zeros(nodes.capacity, np.bool_)
             taken[list(nodes.with_port_taken(pod.template.ports))] = True
             found.append(Refusal("NodePorts", _PORTS_TAKEN, taken))
-        for selector in reach.selectors:
-            everywhere = np.arange(nodes.capacity)
-            reached: Bools = np.zeros(nodes.capacity, np.bool_)
-            for term in selector:
-                if term.labels or term.fields:
-                    reached |= term_matching(term, nodes, everywhere)
-            found.append(Refusal(volumes.PLUGIN, volumes.CONFLICT, ~reached, resolvable=False))
+        for selectors, reason in ((reach.selectors, volumes.CONFLICT), (reach.offers, volumes.NOTHING_TO_BIND)):
+            for selector in selectors:
+                reached = _matched(selector, nodes, np.arange(nodes.capacity))
+                found.append(Refusal(volumes.PLUGIN, reason, ~reached, resolvable=False))
         if pod.template.spreads:
             found += spread.refusals(pod, self._cluster, standing)
         found += affinity.refusals(pod, self._cluster)
@@ -206,6 +210,15 @@ class Planner:
             reasons["node(s) are nominated for pods of higher or equal priority"] += int(left.sum())
         assert not (codes[nodes.alive] == ABSENT).any()
         return Nowhere(sentence(nodes.count, reasons), frozenset(plugins), hopeful, nodes.count)
+
+
+def _matched(selector: volumes.Terms, nodes: Nodes, at: Ints) -> Bools:
+    """Which of the slots some term of a selector matches."""
+    found: Bools = np.zeros(len(at), np.bool_)
+    for term in selector:
+        if term.labels or term.fields:
+            found |= term_matching(term, nodes, at)
+    return found
 
 
 def _counted_out(

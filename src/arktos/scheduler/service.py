@@ -97,6 +97,7 @@ class Service:
     def _volume(self, cached: Cached, there: bool, now: float) -> None:
         self.engine.volumes.volume_changed(cached.tenant, cached.name, cached.obj() if there else None)
         self.engine.volumes_changed(now)
+        self._binder.claims_changed()
 
     def _storage_class(self, cached: Cached, there: bool, now: float) -> None:
         self.engine.volumes.class_changed(cached.tenant, cached.name, cached.obj() if there else None)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from arktos.controllers.persistentvolume import matching, provisioning
+from arktos.controllers.persistentvolume import provisioning
 from arktos.controllers.persistentvolume.provisioning import NO_PROVISIONER
 from arktos.model import quantity
+from arktos.model import volumematching as matching
 from arktos.model.kinds import Obj
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from arktos.client import Cached, Key
 from arktos.controllers.context import Context
-from arktos.controllers.persistentvolume import matching
 from arktos.controllers.volumeprotection import CLAIM, VOLUME, claims_of
 from arktos.model import registry
+from arktos.model import volumematching as matching
 from arktos.model.kinds import SYSTEM_TENANT, Obj
 
 CLASS = registry.by_resource("storageclasses.storage.k8s.io")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from arktos.client import Cached, Informer
 from arktos.controllers.context import Context
 from arktos.controllers.measures import Gauge
-from arktos.controllers.persistentvolume import matching
+from arktos.model import volumematching as matching
 from arktos.model.kinds import Obj
 
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 25, 50, 120, 300, 600)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from arktos.controllers.persistentvolume import matching, provisioning
+from arktos.controllers.persistentvolume import provisioning
 from arktos.controllers.persistentvolume.claims import BOUND_BY_US, Event
 from arktos.controllers.persistentvolume.provisioning import PROVISIONED_BY
+from arktos.model import volumematching as matching
 from arktos.model.kinds import Obj
 
 

@@ -8,11 +8,12 @@ from arktos.client import Cached, Key
 from arktos.controllers.actions import FAILURES, Create, Delete, Patch, perform
 from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
-from arktos.controllers.persistentvolume import claims, matching, provisioning, volumes
+from arktos.controllers.persistentvolume import claims, provisioning, volumes
 from arktos.controllers.persistentvolume.claims import BIND_COMPLETED, BOUND_BY_US, SELECTED_NODE, Event, World
 from arktos.controllers.persistentvolume.known import Known
 from arktos.controllers.persistentvolume.measuring import Measuring, plugin_of
 from arktos.controllers.volumeprotection import CLAIM, VOLUME
+from arktos.model import volumematching as matching
 from arktos.model.kinds import Obj
 from arktos.model.status import AlreadyExists, ApiError, Conflict, NotFound
 

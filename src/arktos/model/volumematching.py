@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from arktos.model import placement, quantity, selectors
 from arktos.model.kinds import Obj
@@ -77,27 +77,33 @@ def mismatch(volume: Obj, claim: Obj) -> str:
     return ""
 
 
-def best(claim: Obj, volumes: Iterable[Obj], node: Obj | None, *, only_named: bool = False) -> Obj | None:
-    """The volume for an unbound claim: one that names it, whatever its class and labels; else (unless `only_named`)
-    the free one that fits, is selected, and can be reached from `node` where one was chosen: of those with the fewest
-    access modes the smallest."""
+def tied(claim: Obj, volumes: Iterable[Obj]) -> list[Obj]:
+    """The volumes that name an unbound claim and can be its, whatever their class and labels."""
+    return [volume for volume in volumes if is_for(volume, claim) and _could_be(volume, claim)]
+
+
+def fitting(claim: Obj, volumes: Iterable[Obj]) -> list[Obj]:
+    """The free volumes that an unbound claim could have, wherever they are."""
     selector = claim["spec"].get("selector")
     selects = selectors.from_label_selector(selector).matches_labels if selector is not None else None
-    found: Obj | None = None
-    for volume in volumes:
-        if is_for(volume, claim):
-            if _could_be(volume, claim):
-                return volume
-            continue
-        if only_named or volume["spec"].get("claimRef") or _phase(volume) != "Available" or mismatch(volume, claim):
-            continue
-        if selects is not None and not selects(volume["metadata"].get("labels") or {}):
-            continue
-        if node is not None and not reaches(volume, node):
-            continue
-        if found is None or _order(volume) < _order(found):
-            found = volume
-    return found
+    return [
+        volume
+        for volume in volumes
+        if not volume["spec"].get("claimRef")
+        and _phase(volume) == "Available"
+        and not mismatch(volume, claim)
+        and (selects is None or selects(volume["metadata"].get("labels") or {}))
+    ]
+
+
+def best(claim: Obj, volumes: Sequence[Obj], node: Obj | None, *, only_named: bool = False) -> Obj | None:
+    """The volume for an unbound claim: one that names it; else (unless `only_named`) the free one that fits and can be
+    reached from `node` where one was chosen: of those with the fewest access modes the smallest."""
+    named = tied(claim, volumes)
+    if named or only_named:
+        return named[0] if named else None
+    reached = [volume for volume in fitting(claim, volumes) if node is None or reaches(volume, node)]
+    return min(reached, key=_order, default=None)
 
 
 def _could_be(volume: Obj, claim: Obj) -> bool:
