@@ -17,6 +17,7 @@ CONTROLLERS: dict[str, str] = {
     "ttlafterfinished": "arktos.controllers.ttlafterfinished",
     "disruption": "arktos.controllers.disruption",
     "persistentvolume": "arktos.controllers.persistentvolume",
+    "attachdetach": "arktos.controllers.attachdetach",
     "ephemeralvolume": "arktos.controllers.ephemeralvolume",
     "resourceclaim": "arktos.controllers.resourceclaim",
     "clusterroleaggregation": "arktos.controllers.clusterroleaggregation",

@@ -26,6 +26,7 @@ FULL = frozenset(
         CUSTOM,
         "controllerrevisions.apps",
         "cronjobs.batch",
+        "csidrivers.storage.k8s.io",
         "daemonsets.apps",
         "deployments.apps",
         "endpoints",
@@ -45,6 +46,7 @@ FULL = frozenset(
         "statefulsets.apps",
         "storageclasses.storage.k8s.io",
         "tenants",
+        "volumeattachments.storage.k8s.io",
     }
 )
 """Resources that some controller reads beyond metadata: mirrored once and whole, for all."""
