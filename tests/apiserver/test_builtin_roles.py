@@ -35,7 +35,7 @@ EVERYWHERE = {
 @pytest.mark.parametrize("resource", [CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS])
 def test_objects_are_complete(tenant: str, resource: str) -> None:
     kind = registry.by_resource(resource)
-    records = list(virtual_records(resource, tenant))
+    records = list(virtual_records(resource, tenant, "2026-01-01T00:00:00Z"))
     assert [record.key.name for record in records] == sorted(record.key.name for record in records)
     for record in records:
         obj = json.loads(record.body)

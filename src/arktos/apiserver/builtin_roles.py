@@ -6,7 +6,7 @@ a tenant's copy is that encoding with tenant, uid and hash key put in. Uids are 
 are the same after every start and on every server. `view`, `edit` and `admin` show the rules of the built-in roles that
 they aggregate; rules of a tenant's own roles that they select count as well (`policy`).
 
-An object here was never written: its resourceVersion is 1 and it is as old as `CREATED`.
+An object here was never written: its resourceVersion is 1, and it is as old as its tenant.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import msgspec
 
 from arktos.apiserver import bootstrap_policy
 from arktos.apiserver.bootstrap_policy import DefaultBinding, DefaultRole
-from arktos.apiserver.encoding import tenant_key
+from arktos.apiserver.encoding import birthday, tenant_key
 from arktos.apiserver.policy import (
     CLUSTER_ROLE_BINDINGS,
     CLUSTER_ROLES,
@@ -38,24 +38,23 @@ from arktos.model.hashkey import hash_key
 from arktos.model.kinds import SYSTEM_TENANT, Obj
 from arktos.store.records import Header, Key, Query, Record, Store
 
-CREATED = "2026-01-01T00:00:00Z"
 REVISION = 1
 
 _API_VERSION = f"{RBAC_GROUP}/v1"
 _LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _UIDS = uuid.UUID("6f1f0f0e-5a0f-5c53-9d6c-0a9c5e7c6b1d")
-_HOLES = ("\x00tenant", "\x00uid", "\x00hash")
+_HOLES = ("\x00tenant", "\x00uid", "\x00hash", "\x00created")
 
 
 def virtual_objects(resource: str, tenant: str) -> Mapping[str, Obj]:
     """The built-in objects of a group-resource in a tenant by name, complete; empty for other resources."""
-    return {record.key.name: msgspec.json.decode(record.body) for record in virtual_records(resource, tenant)}
+    return {record.key.name: msgspec.json.decode(record.body) for record in virtual_records(resource, tenant, "")}
 
 
-def virtual_records(resource: str, tenant: str) -> Iterator[Record]:
+def virtual_records(resource: str, tenant: str, created: str) -> Iterator[Record]:
     """The built-in objects of a group-resource in a tenant, in the order of their names."""
     for template in _templates(resource, tenant == SYSTEM_TENANT).values():
-        yield template.record(tenant)
+        yield template.record(tenant, created)
 
 
 @cache
@@ -91,13 +90,13 @@ class BuiltinRoles:
         template = _templates(key.resource, key.tenant == SYSTEM_TENANT).get(key.name)
         if template is None or key.namespace or not self._exists(key.tenant):
             return None
-        return template.record(key.tenant)
+        return template.record(key.tenant, birthday(self._store, tenant_key(key.tenant)))
 
     def list(self, query: Query) -> Iterable[Record]:
         tenant = SYSTEM_TENANT if query.tenant is None else query.tenant
         if query.namespace or not self._exists(tenant):
             return ()
-        return virtual_records(query.resource, tenant)
+        return virtual_records(query.resource, tenant, birthday(self._store, tenant_key(tenant)))
 
     def borrowed(self, query: Query) -> Query | None:
         return None
@@ -122,11 +121,12 @@ class _Template:
             parts.append(before)
         self._parts = (*parts, text)
 
-    def record(self, tenant: str) -> Record:
+    def record(self, tenant: str, created: str) -> Record:
         uid = str(uuid.uuid5(_UIDS, f"{self._resource}/{tenant}/{self._name}"))
         hashed = hash_key(uid)
-        first, second, third, last = self._parts
-        body = b'%b"%b"%b"%b"%b%d%b' % (first, tenant.encode(), second, uid.encode(), third, hashed, last)
+        values = (b'"%b"' % tenant.encode(), b'"%b"' % uid.encode(), b"%d" % hashed, b'"%b"' % created.encode())
+        *parts, last = self._parts
+        body = b"".join([piece for pair in zip(parts, values, strict=True) for piece in pair] + [last])
         header = Header(uid, hashed, self._labels, {"metadata.name": self._name})
         return Record(Key(self._resource, tenant, "", self._name), REVISION, header, body)
 
@@ -186,7 +186,7 @@ def _binding_object(binding: DefaultBinding) -> Obj:
 
 
 def _object(kind: str, name: str, labels: dict[str, str]) -> Obj:
-    tenant, uid, hashed = _HOLES
+    tenant, uid, hashed, created = _HOLES
     return {
         "kind": kind,
         "apiVersion": _API_VERSION,
@@ -196,7 +196,7 @@ def _object(kind: str, name: str, labels: dict[str, str]) -> Obj:
             "tenant": tenant,
             "uid": uid,
             "hashKey": hashed,
-            "creationTimestamp": CREATED,
+            "creationTimestamp": created,
             "labels": labels,
             "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
         },

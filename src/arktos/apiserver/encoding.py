@@ -13,7 +13,7 @@ import msgspec
 from arktos.model import dates, registry
 from arktos.model.fields import selectable
 from arktos.model.kinds import SYSTEM_TENANT, Kind, Obj, Scope
-from arktos.store.records import Header, Key, Owner, Record
+from arktos.store.records import Header, Key, Owner, Record, Store
 
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -82,6 +82,26 @@ def created(record: Record) -> float:
     """When the object was created, in unix seconds; 0 for one that does not say."""
     text = decode(record)["metadata"].get("creationTimestamp")
     return dates.unix(text) if text else 0.0
+
+
+def birthday(store: Store, key: Key) -> str:
+    """When the object at `key` was created, as its metadata says it; that of the epoch where there is none. What is
+    virtual is as old as the tenant or namespace that it is in."""
+    record = store.get(key)
+    return _EPOCH if record is None else _birthday(record.header.uid, record)
+
+
+_EPOCH = "1970-01-01T00:00:00Z"
+_birthdays: dict[str, str] = {}
+
+
+def _birthday(uid: str, record: Record) -> str:
+    found = _birthdays.get(uid)
+    if found is None:
+        if len(_birthdays) >= 4096:
+            _birthdays.clear()
+        found = _birthdays[uid] = decode(record)["metadata"].get("creationTimestamp") or _EPOCH
+    return found
 
 
 def stamp(now: float) -> str:

@@ -10,8 +10,8 @@ import ipaddress
 import uuid
 from collections.abc import Iterator
 
-from arktos.apiserver.builtin_roles import CREATED, REVISION
-from arktos.apiserver.encoding import encode, header_of
+from arktos.apiserver.builtin_roles import REVISION
+from arktos.apiserver.encoding import birthday, encode, header_of
 from arktos.apiserver.lifecycle import namespace_key
 from arktos.apiserver.serviceips import Network
 from arktos.model import registry
@@ -57,7 +57,8 @@ class KubernetesService:
         kind = registry.by_resource(resource)
         uid = str(uuid.uuid5(_UIDS, f"{resource}/{tenant}"))
         labels, content = self._contents[resource]
-        obj = _object(kind, tenant, uid, labels) | content
+        created = birthday(self._store, namespace_key(tenant, NAMESPACE))
+        obj = _object(kind, tenant, uid, labels, created) | content
         return Record(Key(resource, tenant, NAMESPACE, NAME), REVISION, header_of(kind, obj), encode(kind, obj))
 
 
@@ -70,7 +71,7 @@ def advertised(address: str) -> str:
     return "" if parsed.is_loopback or parsed.is_unspecified else str(parsed)
 
 
-def _object(kind: Kind, tenant: str, uid: str, labels: dict[str, str]) -> Obj:
+def _object(kind: Kind, tenant: str, uid: str, labels: dict[str, str], created: str) -> Obj:
     return {
         "kind": kind.kind,
         "apiVersion": kind.api_version,
@@ -81,7 +82,7 @@ def _object(kind: Kind, tenant: str, uid: str, labels: dict[str, str]) -> Obj:
             "tenant": tenant,
             "uid": uid,
             "hashKey": hash_key(uid),
-            "creationTimestamp": CREATED,
+            "creationTimestamp": created,
             "labels": labels,
         },
     }

@@ -134,7 +134,7 @@ class ApiServer:
             SharedDefinitions(self.store),
             ComponentStatuses({"store": lambda: self.store.problem}),
             RootCertificates(self.store, inputs.root_ca),
-            (local := LocalServices(None)),
+            (local := LocalServices(self.store)),
             *([ExtensionTrust(self.store, inputs.front_proxy_ca)] if inputs.front_proxy_ca else ()),
             KubernetesService(
                 self.store,

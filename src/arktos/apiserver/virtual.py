@@ -9,8 +9,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 
-from arktos.apiserver.builtin_roles import CREATED, REVISION
-from arktos.apiserver.encoding import dumps
+from arktos.apiserver.builtin_roles import REVISION
+from arktos.apiserver.encoding import birthday, dumps
 from arktos.apiserver.lifecycle import namespace_key
 from arktos.model.hashkey import hash_key
 from arktos.model.kinds import SYSTEM_TENANT
@@ -68,7 +68,7 @@ class RootCertificates:
                     "tenant": tenant,
                     "uid": uid,
                     "hashKey": hash_key(uid),
-                    "creationTimestamp": CREATED,
+                    "creationTimestamp": birthday(self._store, namespace_key(tenant, namespace)),
                 },
                 "data": {"ca.crt": self._ca},
             }

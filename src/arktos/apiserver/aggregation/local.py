@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 
-from arktos.apiserver.builtin_roles import CREATED, REVISION
+from arktos.apiserver.builtin_roles import REVISION
 from arktos.apiserver.custom.catalogue import Catalogues
 from arktos.apiserver.discovery import BUILT_IN
-from arktos.apiserver.encoding import dumps
+from arktos.apiserver.encoding import birthday, dumps, tenant_key
 from arktos.model.hashkey import hash_key
 from arktos.model.kinds import Obj
-from arktos.store.records import Header, Key, Query, Record
+from arktos.store.records import Header, Key, Query, Record, Store
 
 RESOURCE = "apiservices.apiregistration.k8s.io"
 _UIDS = uuid.UUID("5c0b7a52-8f2e-5d0e-9a55-0f5c2d8f7a10")
@@ -49,21 +49,22 @@ class LocalServices:
     resources = frozenset({RESOURCE})
     renewed = True
 
-    def __init__(self, catalogues: Catalogues | None) -> None:
+    def __init__(self, store: Store, catalogues: Catalogues | None = None) -> None:
         self.catalogues = catalogues
+        self._store = store
 
     def get(self, key: Key) -> Record | None:
         version, _, group = key.name.partition(".")
         if version not in self._served(key.tenant).get(group, ()):
             return None
-        return _record(key.tenant, group, version)
+        return self._record(key.tenant, group, version)
 
     def list(self, query: Query) -> Iterator[Record]:
         if query.tenant is None:
             return
         for group, versions in self._served(query.tenant).items():
             for version in versions:
-                yield _record(query.tenant, group, version)
+                yield self._record(query.tenant, group, version)
 
     def borrowed(self, query: Query) -> Query | None:
         return None
@@ -72,12 +73,15 @@ class LocalServices:
         """Whether this server itself answers for a group-version."""
         return version in self._served(tenant).get(group, ())
 
+    def _record(self, tenant: str, group: str, version: str) -> Record:
+        return _record(tenant, group, version, birthday(self._store, tenant_key(tenant)))
+
     def _served(self, tenant: str) -> dict[str, tuple[str, ...]]:
         served = self.catalogues.of(tenant) if self.catalogues is not None else BUILT_IN
         return dict(served.groups)
 
 
-def _record(tenant: str, group: str, version: str) -> Record:
+def _record(tenant: str, group: str, version: str, created: str) -> Record:
     name = f"{version}.{group}"
     uid = str(uuid.uuid5(_UIDS, f"{tenant}/{name}"))
     known = group in _GROUP_PRIORITIES
@@ -91,7 +95,7 @@ def _record(tenant: str, group: str, version: str) -> Record:
     condition = {
         "type": "Available",
         "status": "True",
-        "lastTransitionTime": CREATED,
+        "lastTransitionTime": created,
         "reason": "Local",
         "message": "Local APIServices are always available",
     }
@@ -105,7 +109,7 @@ def _record(tenant: str, group: str, version: str) -> Record:
                 "tenant": tenant,
                 "uid": uid,
                 "hashKey": hash_key(uid),
-                "creationTimestamp": CREATED,
+                "creationTimestamp": created,
                 "labels": labels,
             },
             "spec": spec,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 
-from arktos.apiserver.builtin_roles import CREATED, REVISION
-from arktos.apiserver.encoding import dumps
+from arktos.apiserver.builtin_roles import REVISION
+from arktos.apiserver.encoding import birthday, dumps
 from arktos.apiserver.lifecycle import namespace_key
 from arktos.model.hashkey import hash_key
 from arktos.store.records import Header, Key, Query, Record, Store
@@ -64,7 +64,7 @@ class ExtensionTrust:
                     "tenant": tenant,
                     "uid": uid,
                     "hashKey": hash_key(uid),
-                    "creationTimestamp": CREATED,
+                    "creationTimestamp": birthday(self._store, namespace_key(tenant, NAMESPACE)),
                 },
                 "data": self._data,
             }
