@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from arktos.client import Client
-from arktos.controllers.volumeprotection import CLAIM, POD, VOLUME, claims_of, is_used, release
+from arktos.controllers.volumeprotection import (
+    CLAIM,
+    CLASS,
+    POD,
+    VOLUME,
+    attribute_classes,
+    claims_of,
+    is_used,
+    release,
+)
 from arktos.model import registry
 from arktos.model.status import NotFound
 
@@ -23,15 +32,39 @@ def pod(name: str, node: str, *volumes: Obj, phase: str = "Running") -> Obj:
     return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}
 
 
+def claim(name: str, owner: str = "") -> Obj:
+    owners = [{"controller": True, "uid": owner}] if owner else []
+    return {"metadata": {"name": name, "ownerReferences": owners}}
+
+
 def test_who_uses_what() -> None:
     by_name: Obj = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
     own: Obj = {"name": "tmp", "ephemeral": {"volumeClaimTemplate": {}}}
     both = pod("p", "n", by_name, own, {"name": "e", "emptyDir": {}})
+    both["metadata"]["uid"] = "u"
     assert claims_of(both) == {"data", "p-tmp"}
-    assert is_used("data", [both]) and not is_used("other", [both])
-    assert not is_used("data", [pod("p", "", by_name)])
-    assert is_used("data", [pod("p", "n", by_name, phase="Failed")])
-    assert not is_used("p-tmp", [pod("p", "n", own, phase="Failed")])
+    assert is_used(claim("data"), [both]) and not is_used(claim("other"), [both])
+    assert not is_used(claim("data"), [pod("p", "", by_name)])
+    assert is_used(claim("data"), [pod("p", "n", by_name, phase="Failed")])
+    # A claim that only happens to have the name is not the pod's.
+    assert is_used(claim("p-tmp", "u"), [both]) and not is_used(claim("p-tmp"), [both])
+    # An ended pod has its claim, as long as it is there; one that is shut down keeps its own no longer.
+    both["status"]["phase"] = "Succeeded"
+    assert is_used(claim("p-tmp", "u"), [both])
+    both["metadata"] |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "deletionGracePeriodSeconds": 30}
+    assert is_used(claim("p-tmp", "u"), [both])
+    both["metadata"]["deletionGracePeriodSeconds"] = 0
+    assert not is_used(claim("p-tmp", "u"), [both]) and is_used(claim("data"), [both])
+
+
+def test_which_classes_of_attributes_something_has() -> None:
+    status = {"currentVolumeAttributesClassName": "now", "modifyVolumeStatus": {"targetVolumeAttributesClassName": "t"}}
+    assert attribute_classes({"spec": {"volumeAttributesClassName": "asked"}, "status": status}) == {
+        "asked",
+        "now",
+        "t",
+    }
+    assert attribute_classes({"spec": {}}) == set()
 
 
 def test_a_finalizer_comes_off_what_is_being_deleted() -> None:
@@ -105,3 +138,37 @@ async def test_a_claim_and_a_volume_outlive_their_deletion(admin: Client, until:
     await admin.delete(POD, "p", tenant="kept", namespace="default", grace_period=0)
     await until(lambda: gone(CLAIM, "data"))
     await until(lambda: gone(VOLUME, "vol", ""))
+
+
+async def test_a_finalizer_that_was_taken_off_comes_back_and_a_class_that_a_claim_has_stays(
+    admin: Client, until: Until
+) -> None:
+    made = {"apiVersion": "storage.k8s.io/v1", "kind": "VolumeAttributesClass"}
+    for name in ("gold", "lead"):
+        await admin.create(
+            CLASS, {**made, "metadata": {"name": name}, "driverName": "example.com", "parameters": {"a": "b"}}
+        )
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": "",
+        "volumeAttributesClassName": "gold",
+        "resources": {"requests": {"storage": "1Gi"}},
+    }
+    meta = {"name": "shiny", "namespace": "default"}
+    await admin.create(CLAIM, {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec})
+    await admin.patch(CLAIM, "shiny", {"metadata": {"finalizers": None}}, namespace="default")
+
+    async def protected() -> bool:
+        held = (await admin.get(CLAIM, "shiny", namespace="default"))["metadata"].get("finalizers")
+        return bool(held == ["kubernetes.io/pvc-protection"])
+
+    await until(protected)
+    for name in ("gold", "lead"):
+        await admin.delete(CLASS, name)
+
+    async def left(*names: str) -> bool:
+        return {each["metadata"]["name"] for each in (await admin.list(CLASS)).items} == set(names)
+
+    await until(lambda: left("gold"))
+    await admin.delete(CLAIM, "shiny", namespace="default")
+    await until(left)

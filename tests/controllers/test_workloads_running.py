@@ -435,6 +435,34 @@ async def test_small_loops(admin: Client, until: Until) -> None:
     await until(done)
 
 
+async def test_a_claim_that_is_not_the_pods_is_in_its_ephemeral_volumes_way(admin: Client, until: Until) -> None:
+    await pods_may_come(admin, until)
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    await admin.create(CLAIM, whole(CLAIM, "taken-scratch", spec=spec))
+    volumes = [{"name": "scratch", "ephemeral": {"volumeClaimTemplate": {"spec": spec}}}]
+    user = {"containers": [{"name": "c", "image": "a"}], "volumes": volumes}
+    pod = await admin.create(POD, whole(POD, "taken", spec=user))
+    said = (
+        "ephemeral volume scratch: PVC default/taken-scratch was not created for pod default/taken (pod is not owner)"
+    )
+
+    async def told() -> bool:
+        events = (await admin.list(registry.by_resource("events"), namespace="default")).items
+        return ("FailedBinding", said) in [(each["reason"], each["message"]) for each in events]
+
+    await until(told)
+    await admin.delete(CLAIM, "taken-scratch", namespace="default")
+
+    async def its_own() -> bool:
+        for claim in (await admin.list(CLAIM, namespace="default")).items:
+            owners = claim["metadata"].get("ownerReferences") or ()
+            if claim["metadata"]["name"] == "taken-scratch" and owners:
+                return bool(owners[0]["uid"] == pod["metadata"]["uid"])
+        return False
+
+    await until(its_own)
+
+
 async def test_a_pod_gets_its_device_claims_and_gives_them_back(admin: Client, until: Until) -> None:
     await pods_may_come(admin, until)
     exactly = {"deviceClassName": "gpus", "count": 1, "allocationMode": "ExactCount"}

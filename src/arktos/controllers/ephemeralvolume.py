@@ -10,7 +10,7 @@ from arktos.controllers.actions import FAILURES, Create, into_the_ending, perfor
 from arktos.controllers.context import Context, Sharing, Unit
 from arktos.model import registry
 from arktos.model.kinds import Obj
-from arktos.model.status import AlreadyExists
+from arktos.model.status import AlreadyExists, Conflict
 
 NAME = "ephemeralvolume"
 POD, CLAIM = registry.by_resource("pods"), registry.by_resource("persistentvolumeclaims")
@@ -47,6 +47,13 @@ class _Ephemeral:
         self.client = context.client
         self.pods, self.claims = context.mirror("pods"), context.mirror(CLAIM.resource)
         self.recorder = context.recorder("ephemeral_volume")
+        self.attempts = context.metrics.counter(
+            "ephemeral_volume_controller_create_total", "Number of PersistentVolumeClaim creation requests"
+        )
+        self.failures = context.metrics.counter(
+            "ephemeral_volume_controller_create_failures_total",
+            "Number of PersistentVolumeClaim creation requests that failed",
+        )
 
     async def reconcile(self, key: Key) -> float | None:
         cached = self.pods.get(*key)
@@ -55,26 +62,37 @@ class _Ephemeral:
         pod = cached.obj()
         for claim in claims_for(pod):
             name = claim["metadata"]["name"]
+            volume = name.removeprefix(f"{key[2]}-")
             known = self.claims.get(key[0], key[1], name)
-            managing = await self._make(key, pod, claim) if known is None else known.controller and known.controller.uid
+            if known is None:
+                managing = await self._make(key, pod, claim, volume)
+            else:
+                managing = known.controller.uid if known.controller else None
             if managing != cached.uid:
                 said = f"PVC {key[1]}/{name} was not created for pod {key[1]}/{key[2]} (pod is not owner)"
-                self.recorder.event(pod, "Warning", "FailedBinding", said)
+                self._complain(pod, volume, said)
+                # Whoever has the name may give it up; no event of ours tells.
+                raise Conflict(said)
         return None
 
-    async def _make(self, key: Key, pod: Obj, claim: Obj) -> str | None:
+    async def _make(self, key: Key, pod: Obj, claim: Obj, volume: str) -> str | None:
         """The uid of the owner of the claim that is there after this."""
         name = claim["metadata"]["name"]
+        self.attempts.add()
         try:
             found = await perform(self.client, Create(CLAIM, claim))
         except AlreadyExists:
             found = await self.client.get(CLAIM, name, tenant=key[0], namespace=key[1])
         except FAILURES as error:
+            self.failures.add()
             if not into_the_ending(error):
-                self.recorder.event(pod, "Warning", "FailedBinding", f"ephemeral volume {name}: create PVC: {error}")
+                self._complain(pod, volume, f"create PVC {name}: {error}")
             raise
         held = found["metadata"].get("ownerReferences") or ()
         return next((str(each["uid"]) for each in held if each.get("controller")), None)
+
+    def _complain(self, pod: Obj, volume: str, why: str) -> None:
+        self.recorder.event(pod, "Warning", "FailedBinding", f"ephemeral volume {volume}: {why}")
 
 
 def _owner(claim: Cached) -> Iterable[Key]:
