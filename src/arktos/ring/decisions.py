@@ -139,6 +139,12 @@ def _level(neighbours: Sequence[Instance], mine: Range, load: Load) -> Gift | No
     assert other.range is not None
     if other.range.start > mine.end:
         at = load.cut(mine, 1 - surplus / total)
-        return Gift(Range(mine.start, at), Range(at + 1, mine.end), other.name, f"level {other.name}")
-    at = load.cut(mine, surplus / total)
-    return Gift(Range(at + 1, mine.end), Range(mine.start, at), other.name, f"level {other.name}")
+        keep, part = Range(mine.start, at), Range(at + 1, mine.end)
+    else:
+        at = load.cut(mine, surplus / total)
+        keep, part = Range(at + 1, mine.end), Range(mine.start, at)
+    moved = load.weight(part)
+    # One busy object cannot be divided: whoever has it is the busier one, and it must not go back and forth.
+    if max(total - moved, other.load + moved) > total - WORTH / 2:
+        return None
+    return Gift(keep, part, other.name, f"level {other.name}")

@@ -40,7 +40,11 @@ class Load:
         self._work = {point: left for point, weight in self._work.items() if (left := weight * factor) > 0.05}
 
     def total(self) -> float:
-        start, end = self.within
+        return self.weight(self.within)
+
+    def weight(self, part: Range) -> float:
+        """Of a part of the range."""
+        start, end = part
         there: int = self._there.bisect_right(end) - self._there.bisect_left(start)
         return there + sum(weight for point, weight in self._work.items() if start <= point <= end)
 
