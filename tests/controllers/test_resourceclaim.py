@@ -107,3 +107,14 @@ def test_the_finalizer_goes_with_the_allocation() -> None:
     assert facts.unprotected(a_claim(allocated=False, deleting=True), left=False) is not None
     assert facts.unprotected(a_claim("a"), left=True) is None
     assert facts.unprotected(a_claim(allocated=False, protected=False), left=True) is None
+
+
+def test_what_a_claim_counts_as() -> None:
+    claim = a_claim()
+    assert facts.counted_as(claim) == ("true", "false", "")
+    exactly = {"deviceClassName": "gpus", "adminAccess": True}
+    claim = {**a_claim(allocated=False), "spec": {"devices": {"requests": [{"name": "r", "exactly": exactly}]}}}
+    claim["metadata"]["annotations"] = {facts.POD_CLAIM: "own"}
+    assert facts.counted_as(claim) == ("false", "true", "resource_claim_template")
+    claim["metadata"]["annotations"] = {facts.EXTENDED: "true"}
+    assert facts.counted_as(claim)[2] == "extended_resource"

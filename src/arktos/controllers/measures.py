@@ -51,9 +51,11 @@ class Counter:
         self.values[labels] = self.values.get(labels, 0.0) + by
 
     def render(self) -> Metric:
-        from prometheus_client.core import CounterMetricFamily
+        from prometheus_client.core import CounterMetricFamily, UnknownMetricFamily
 
-        family = CounterMetricFamily(self.name, self.help, labels=self.labels)
+        # A counter's family gives every name the ending.
+        made = CounterMetricFamily if self.name.endswith("_total") else UnknownMetricFamily
+        family: CounterMetricFamily | UnknownMetricFamily = made(self.name, self.help, labels=self.labels)
         for labels, value in self.values.items():
             family.add_metric(labels, value)
         return family

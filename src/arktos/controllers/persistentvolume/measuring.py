@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter as Tally
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 
-from arktos.client import Cached, Informer
+from arktos.client import Informer
 from arktos.controllers.context import Context
 from arktos.controllers.measures import Gauge
+from arktos.controllers.population import Labels, Population
 from arktos.model import volumematching as matching
 from arktos.model.kinds import Obj
 
@@ -25,8 +25,6 @@ _PLUGINS = {
     "flexVolume": "kubernetes.io/flexvolume",
 }
 
-Labels = tuple[str, ...]
-
 
 def plugin_of(volume: Obj) -> str:
     """What a volume's plugin is called, "N/A" for one that is not known."""
@@ -34,33 +32,6 @@ def plugin_of(volume: Obj) -> str:
     if csi:
         return f"kubernetes.io/csi:{csi.get('driver', '')}"
     return next((name for source, name in _PLUGINS.items() if volume["spec"].get(source)), "N/A")
-
-
-class Population:
-    """Counts the objects of a mirror by labels, event by event."""
-
-    def __init__(self, mirror: Informer, labels: Callable[[Obj], Iterable[tuple[str, Labels]]]) -> None:
-        self._labels = labels
-        self._of: dict[Hashable, tuple[tuple[str, Labels], ...]] = {}
-        self._tally: Tally[tuple[str, Labels]] = Tally()
-        mirror.add_handler(self._changed)
-
-    def _changed(self, old: Cached | None, new: Cached | None) -> None:
-        known = new if new is not None else old
-        assert known is not None
-        for each in self._of.pop(known.key, ()):
-            self._tally[each] -= 1
-            if not self._tally[each]:
-                del self._tally[each]
-        if new is not None:
-            found = self._of[new.key] = tuple(self._labels(new.obj()))
-            self._tally.update(found)
-
-    def of(self, name: str) -> Iterator[tuple[Labels, float]]:
-        """By labels, how many there are under one name."""
-        for (called, labels), count in self._tally.items():
-            if called == name:
-                yield labels, float(count)
 
 
 def volume_labels(volume: Obj) -> Iterator[tuple[str, Labels]]:

@@ -13,6 +13,8 @@ POD_CLAIM = "resource.kubernetes.io/pod-claim-name"
 """On a claim that was made for a pod: which of the pod's claims it is."""
 FINALIZER = "resource.kubernetes.io/delete-protection"
 """On a claim that is allocated."""
+EXTENDED = "resource.kubernetes.io/extended-resource-claim"
+"""On a claim that the scheduler made for a pod's extended resources."""
 CONSUMERS = 256
 """Pods that may share a claim."""
 
@@ -92,6 +94,26 @@ def made_for(claims: Iterable[Obj], pod_uid: str, name: str) -> str | None:
             found: str = meta["name"]
             return found
     return None
+
+
+def has_admin_access(claim: Obj) -> bool:
+    """Whether a claim asks for devices that others use already."""
+    requests = ((claim.get("spec") or {}).get("devices") or {}).get("requests") or ()
+    return any((each.get("exactly") or {}).get("adminAccess") for each in requests)
+
+
+def counted_as(claim: Obj) -> tuple[str, str, str]:
+    """Whether a claim is allocated, whether it has admin access, and where it comes from ("" for people)."""
+    annotations = claim["metadata"].get("annotations") or {}
+    source = "resource_claim_template" if POD_CLAIM in annotations else ""
+    if EXTENDED in annotations:
+        source = "extended_resource"
+    allocated = bool((claim.get("status") or {}).get("allocation"))
+    return _word(allocated), _word(has_admin_access(claim)), source
+
+
+def _word(yes: bool) -> str:
+    return "true" if yes else "false"
 
 
 def consumers(claim: Obj) -> list[Obj]:

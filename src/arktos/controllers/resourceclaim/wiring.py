@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 
 from arktos.client import Cached, Key
 from arktos.controllers.actions import FAILURES, Create, Delete, Replace, into_the_ending, perform
 from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.freshness import OwnWrites
+from arktos.controllers.population import Population
 from arktos.controllers.resourceclaim import facts
 from arktos.controllers.resourceclaim.facts import CLAIM, POD
 from arktos.model import registry
@@ -38,6 +40,29 @@ class _ResourceClaims:
         self.pods.add_index(_USERS, _by_claim)
         self.recorder = context.recorder("resource_claim")
         self.writes = OwnWrites(self.claims)
+        self.creates = context.metrics.counter(
+            "resourceclaim_controller_creates_total",
+            "Number of ResourceClaims creation requests, categorized by creation status and admin access",
+            "status",
+            "admin_access",
+        )
+        self.population = Population(self.claims, lambda claim: [("claims", facts.counted_as(claim))])
+        self.gauge = context.metrics.gauge(
+            "resourceclaim_controller_resource_claims",
+            "Number of ResourceClaims, categorized by allocation status, admin access, and source.",
+            "allocated",
+            "admin_access",
+            "source",
+        )
+        self.gauge.look = tuple
+
+    async def measure(self) -> None:
+        """Tells how many claims there are until cancelled: one process does."""
+        self.gauge.look = lambda: self.population.of("claims")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.gauge.look = tuple
 
     # --- a pod gets its claims
 
@@ -86,7 +111,14 @@ class _ResourceClaims:
             template = await self.client.get(TEMPLATE, called, tenant=key[0], namespace=key[1])
         except NotFound as error:
             raise NotFound(f'resource claim template "{called}": {error}') from error
-        made = await perform(self.client, Create(CLAIM, facts.from_template(pod, wanted["name"], template)))
+        claim = facts.from_template(pod, wanted["name"], template)
+        admin_access = "true" if facts.has_admin_access(claim) else "false"
+        try:
+            made = await perform(self.client, Create(CLAIM, claim))
+        except FAILURES:
+            self.creates.add("failure", admin_access)
+            raise
+        self.creates.add("success", admin_access)
         self.writes.wrote(key, made)
         return str(made["metadata"]["name"])
 
@@ -206,7 +238,7 @@ def build(context: Context) -> Unit:
             claims.enqueue(claim.key)
 
     # Two queues, with the keys of two kinds: a share of the ring cannot hold both.
-    return Unit([pods, claims], refresh=refresh, sharing=Sharing.WHOLE)
+    return Unit([pods, claims], [work.measure], refresh=refresh, sharing=Sharing.WHOLE)
 
 
 def _is_done(pod: Cached) -> bool:
