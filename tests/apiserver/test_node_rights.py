@@ -95,3 +95,19 @@ def test_an_agent_writes_its_own_only(nodes: Any) -> None:
     assert "node n2 may register itself only" in refused
     assert "forbidden" in second.fails("delete", "pod", "p")
     assert second("get", "pods", "-o", "name") == "pod/p\n"
+
+
+def test_an_agent_looks_after_the_volumes_that_lie_on_its_node(apiserver: Any, nodes: Any) -> None:
+    first, second = nodes
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "hostPath": {"path": "/srv/v"},
+        "nodeAffinity": {"required": {"nodeSelectorTerms": [term]}},
+    }
+    body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v"}, "spec": spec}
+    apiserver.admin("create", "-f", "-", input=json.dumps(body))
+    assert first("get", "pv", "v", "-o", "name") == "persistentvolume/v\n"
+    assert "forbidden" in second.fails("get", "pv", "v")
+    assert "forbidden" in first.fails("get", "pv")

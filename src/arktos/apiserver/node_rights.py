@@ -76,13 +76,16 @@ class NodeRights:
         return any(wanted in self.references(pod) for pod in self.pods(node, attrs.tenant, attrs.namespace))
 
     def claimed(self, node: str, attrs: Attributes) -> bool:
-        """A volume that is bound to a claim of a pod of the node; and whether one is there at all, since what was made
-        for it on the node goes when it has gone."""
+        """A volume that is bound to a claim of a pod of the node, or lies on it; and whether one is there at all, since
+        what was made for it on the node goes when it has gone."""
         record = self._stored("persistentvolumes", attrs)
         if record is None:
             return attrs.verb == "get"
-        claim = decode(record)["spec"].get("claimRef") or {}
+        spec = decode(record)["spec"]
+        claim = spec.get("claimRef") or {}
         wanted = ("persistentvolumeclaims", claim.get("name", ""))
+        if attrs.verb == "get" and _lies_on(spec, node):
+            return True
         if attrs.verb != "get" or not claim.get("namespace"):
             return False
         pods = self.pods(node, attrs.tenant, claim["namespace"])
@@ -109,6 +112,13 @@ class NodeRights:
 
     def _stored(self, resource: str, attrs: Attributes) -> Record | None:
         return self._store.get(Key(resource, attrs.tenant or SYSTEM_TENANT, attrs.namespace, attrs.name))
+
+
+def _lies_on(volume: Obj, node: str) -> bool:
+    """Whether a volume is a directory of this node and no other: only `system` makes such."""
+    required = (volume.get("nodeAffinity") or {}).get("required") or {}
+    term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node]}]}
+    return bool(volume.get("hostPath")) and required.get("nodeSelectorTerms") == [term]
 
 
 def own_name(attempt: Attempt, effects: Effects) -> None:

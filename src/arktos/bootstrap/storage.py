@@ -33,6 +33,7 @@ async def _make(layout: Layout) -> None:
         "provisioner": "arktos.io/local-path",
         "volumeBindingMode": "WaitForFirstConsumer",
         "reclaimPolicy": "Delete",
+        "allowVolumeExpansion": True,
         "parameters": {"path": str(layout.node / "local-volumes")},
     }
     async with Client.from_kubeconfig(layout.admin_kubeconfig) as client:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from arktos.agent.volumes.provisioned import PROVISIONED_BY, PROVISIONER
 from arktos.agent.volumes.volume import VolumeError
+from arktos.model import quantity
 from arktos.model.kinds import Obj
 
 _GROUP_ANNOTATION = "pv.beta.kubernetes.io/gid"
@@ -24,7 +25,7 @@ class Reader(Protocol):
 class Claimed:
     """A persistent volume that lies on this node: `path`, to be made or checked as `host_path_type` says (None for a
     local volume, which must be there). `provisioned` is the name of one that was made for its claim, whose directory we
-    make."""
+    make if it can have `size` bytes."""
 
     path: str
     block: bool
@@ -34,6 +35,7 @@ class Claimed:
     host_path_type: str | None = None
     group: int | None = None
     provisioned: str = ""
+    size: int = 0
 
 
 def claim_name(pod: Obj, volume: Obj) -> str:
@@ -92,7 +94,8 @@ def _placed(found: Obj, claim: Obj, read_only: bool) -> Claimed:
         return Claimed(local["path"], block, read_only, local.get("fsType") or "", options, None, group)
     host = spec.get("hostPath")
     if host and (found["metadata"].get("annotations") or {}).get(PROVISIONED_BY) == PROVISIONER:
-        return Claimed(host["path"], block, read_only, "", options, None, group, found["metadata"]["name"])
+        size = quantity.parse(str((spec.get("capacity") or {}).get("storage") or "0")).value
+        return Claimed(host["path"], block, read_only, "", options, None, group, found["metadata"]["name"], size)
     if host:
         return Claimed(host["path"], block, read_only, "", options, host.get("type") or "", group)
     kinds = ", ".join(key for key, value in sorted(spec.items()) if isinstance(value, dict) and key not in _NO_SOURCES)

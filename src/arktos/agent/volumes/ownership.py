@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from arktos.model.kinds import Obj
 READ_ONLY = 0o440
 """What a group is given on files that it only reads."""
 _READ_WRITE, _SEARCH = 0o660, 0o110
+_DEEPEST = 200
+"""A descriptor is open for each level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +45,14 @@ def common_user(pod: Obj) -> int | None:
 def give_to_group(root: Path, group: int, *, read_only: bool, on_mismatch_only: bool = False) -> None:
     """Gives everything below `root`, symlinks not followed, to a group that may read it, and write unless `read_only`;
     new files of directories inherit the group. With `on_mismatch_only` nothing is done if `root` itself is right
-    already (fsGroupChangePolicy). Blocks; OSError."""
+    already (fsGroupChangePolicy). Blocks; OSError, also for directories that are nested too deep."""
     mask = READ_ONLY if read_only else _READ_WRITE
     if on_mismatch_only and _fits(root, group, mask):
         return
     # The root last: it is what tells, after a crash, that the rest was not finished.
-    for folder, folders, files, at in os.fwalk(root, topdown=False, follow_symlinks=False):
-        del folder
+    for folder, folders, files, at in os.fwalk(root, follow_symlinks=False):
+        if folder.count("/") - str(root).count("/") > _DEEPEST:
+            raise OSError(errno.ELOOP, f"directories are nested more than {_DEEPEST} deep", str(root))
         for name in (*files, *folders):
             _give(name, at, group, mask)
     _give(str(root), None, group, mask)

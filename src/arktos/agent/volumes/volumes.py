@@ -258,7 +258,8 @@ class Volumes:
         found = await claims.claimed(held.pod, volume, self._sources)
         made = partial(MountedVolume, name, plugin, read_only=found.read_only, group=found.group)
         if found.provisioned:
-            await self.provisioned.make(held.pod["metadata"].get("tenant", ""), found.provisioned, found.path)
+            tenant = held.pod["metadata"].get("tenant", "")
+            await self.provisioned.make(tenant, found.provisioned, found.path, found.size)
         if found.block:
             return made(path=await asyncio.to_thread(localdisk.device, found.path), block=True)
         if found.host_path_type is not None:
