@@ -42,6 +42,8 @@ def test_a_request_is_its_senders(shared_apiserver: Any) -> None:
     assert admin("get", "csr", "mine", "--no-headers").split()[2:] == [SIGNER, "admin", "<none>", "Pending"]
     admin("certificate", "approve", "mine")
     assert admin("get", "csr", "mine", "--no-headers").split()[-1] == "Approved"
+    (said,) = admin.json("get", "csr", "mine")["status"]["conditions"]
+    assert said["lastTransitionTime"] and said["lastUpdateTime"]
     assert "already Approved" in admin.fails("certificate", "deny", "mine")
     admin("delete", "csr", "mine")
 

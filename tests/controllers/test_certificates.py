@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 
 from arktos.bootstrap import pki
 from arktos.controllers.certificates.authority import Authority
-from arktos.controllers.certificates.reconcile import SETTLED_SECONDS, node_name, step
+from arktos.controllers.certificates.reconcile import SETTLED_SECONDS, expiry, node_name, step
 from arktos.model import dates
 
 NOW = dates.unix("2026-06-01T12:00:00Z")
@@ -94,7 +94,38 @@ def test_what_is_signed(authority: Authority) -> None:
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert names.get_values_for_type(x509.DNSName) == ["n1"]
     lives = certificate.not_valid_after_utc - dates.from_unix(NOW)
-    assert lives == datetime.timedelta(days=365)
+    assert lives == datetime.timedelta(days=365, minutes=-5)
+
+
+def test_a_short_life_is_not_shortened_and_has_a_least(authority: Authority) -> None:
+    for asked, given in ((3600, 3600), (60, 600), (86400, 86400 - 300), (10**9, 365 * 86400 - 300)):
+        csr = approved(request(CLIENT))
+        csr["spec"]["expirationSeconds"] = asked
+        status = step(csr, None, authority, NOW).status
+        assert status is not None
+        made = x509.load_pem_x509_certificate(base64.b64decode(status["certificate"]))
+        assert made.not_valid_after_utc.timestamp() - NOW == given
+        assert NOW - made.not_valid_before_utc.timestamp() == 300
+
+
+@pytest.mark.parametrize(
+    ("signer", "usages", "objects"),
+    [
+        ("kubernetes.io/kube-apiserver-client", ["client auth"], False),
+        ("kubernetes.io/kube-apiserver-client", ["digital signature", "key encipherment", "client auth"], False),
+        ("kubernetes.io/kube-apiserver-client", ["digital signature", "client auth", "code signing"], True),
+        ("kubernetes.io/kube-apiserver-client", ["client auth", "server auth"], True),
+        ("kubernetes.io/kube-apiserver-client", ["digital signature"], True),
+        (CLIENT, ["client auth"], True),
+        (CLIENT, ["digital signature", "key encipherment", "client auth"], False),
+    ],
+)
+def test_usages_are_those_of_the_signer(signer: str, usages: list[str], objects: bool, authority: Authority) -> None:
+    found = step(approved(request(signer, usages=usages)), None, authority, NOW)
+    assert ("Failed" in kinds(found.status)) is objects
+    if objects:
+        assert found.status is not None and found.status["conditions"][-1]["reason"] == "SignerValidationFailure"
+        assert found.status["conditions"][-1]["message"].startswith("usages did not match [")
 
 
 def test_a_tenants_certificate_names_the_tenant(authority: Authority) -> None:
@@ -113,11 +144,24 @@ def test_what_was_approved_and_makes_no_sense_fails(authority: Authority) -> Non
 
 
 def test_old_requests_go(authority: Authority) -> None:
-    denied = request(CLIENT, conditions=[{"type": "Denied", "status": "True"}])
-    assert step(denied, None, authority, NOW).after == SETTLED_SECONDS
-    assert step(denied, None, authority, NOW + SETTLED_SECONDS).remove
+    said = dates.rfc3339(dates.from_unix(NOW + 500))
+    denied = request(CLIENT, conditions=[{"type": "Denied", "status": "True", "lastUpdateTime": said}])
+    assert step(denied, None, authority, NOW).after == SETTLED_SECONDS + 500
+    assert step(denied, None, authority, NOW + SETTLED_SECONDS + 500).remove
     assert not step(request(CLIENT), NODE, authority, NOW + SETTLED_SECONDS).remove
     assert step(request(CLIENT), NODE, authority, NOW + 86400).remove
+    waiting = request("example.com/own", conditions=[{"type": "Approved", "status": "True", "lastUpdateTime": said}])
+    assert expiry(waiting) is None and not step(waiting, None, authority, NOW + 10 * 86400).remove
+
+
+def test_what_was_issued_goes_an_hour_later_or_when_it_holds_no_more(authority: Authority) -> None:
+    csr = approved(request(CLIENT))
+    csr["spec"]["expirationSeconds"] = 600
+    issued = step(csr, None, authority, NOW).status
+    assert issued is not None
+    assert expiry({**csr, "status": issued}) == NOW + 600
+    issued["certificate"] = base64.b64encode(b"no certificate").decode()
+    assert expiry({**csr, "status": issued}) == NOW + SETTLED_SECONDS
 
 
 def test_without_the_key_nothing_is_signed() -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from arktos.apiserver.admission import Attempt, Effects, Step
 from arktos.apiserver.authz import Attributes, Authorizer
+from arktos.apiserver.encoding import stamp
 from arktos.apiserver.identity import User
 from arktos.model.kinds import Obj
 from arktos.model.status import FieldError, forbidden, invalid
@@ -30,7 +32,9 @@ def step(authorizer: Authorizer) -> Step:
         if attempt.operation == "create":
             _own(attempt.obj, user)
             _check_subject(attempt.obj)
-        elif attempt.subresource == "approval" and _changed(attempt, "conditions"):
+            return
+        _stamp(attempt)
+        if attempt.subresource == "approval" and _changed(attempt, "conditions"):
             _require(authorizer, attempt, "approve")
         elif attempt.subresource == "status" and _changed(attempt, "certificate"):
             _require(authorizer, attempt, "sign")
@@ -47,6 +51,21 @@ def _own(obj: Obj, user: User) -> None:
             spec[field] = value
         else:
             spec.pop(field, None)
+
+
+def _stamp(attempt: Attempt) -> None:
+    """When a condition was said, and when its status became what it is, where the writer left that open."""
+    if attempt.subresource not in ("approval", "status"):
+        return
+    now = stamp(time.time())
+    earlier = {each.get("type"): each for each in ((attempt.old or {}).get("status") or {}).get("conditions") or ()}
+    for each in (attempt.obj.get("status") or {}).get("conditions") or ():
+        if not each.get("lastUpdateTime"):
+            each["lastUpdateTime"] = now
+        if not each.get("lastTransitionTime"):
+            old = earlier.get(each.get("type"), {})
+            same = old.get("status") == each.get("status") and old.get("lastTransitionTime")
+            each["lastTransitionTime"] = same or now
 
 
 def _extra(user: User) -> dict[str, list[str]]:

@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from arktos.controllers.certificates.signers import EXTENDED
 
 DURATION = datetime.timedelta(days=365)
+SHORTEST = datetime.timedelta(minutes=10)
+SHORT = datetime.timedelta(hours=8)
 SKEW = datetime.timedelta(minutes=5)
 
 
@@ -37,8 +39,10 @@ class Authority:
         skew: datetime.timedelta = SKEW,
     ) -> bytes:
         """A certificate, PEM, for the key and the alternative names of a request. It lives for `seconds` (None: a
-        year), and not longer than the CA; it holds since `skew` ago, for those whose clocks are behind."""
-        life = DURATION if seconds is None else min(DURATION, datetime.timedelta(seconds=seconds))
+        year), ten minutes at least, and not longer than the CA; it holds since `skew` ago, for those whose clocks are
+        behind, which is part of its life unless that is short."""
+        life = DURATION if seconds is None else min(DURATION, max(SHORTEST, datetime.timedelta(seconds=seconds)))
+        ends = now + life - (skew if life >= SHORT else datetime.timedelta())
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -46,10 +50,11 @@ class Authority:
             .public_key(request.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - skew)
-            .not_valid_after(min(now + life, self._certificate.not_valid_after_utc))
+            .not_valid_after(min(ends, self._certificate.not_valid_after_utc))
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage("key encipherment" in usages), critical=True)
         )
+        if "digital signature" in usages or "key encipherment" in usages:
+            builder = builder.add_extension(_key_usage(usages), critical=True)
         extended = [EXTENDED[usage] for usage in usages if usage in EXTENDED]
         if extended:
             builder = builder.add_extension(x509.ExtendedKeyUsage(extended), critical=False)
@@ -62,10 +67,10 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def _key_usage(enciphers_keys: bool) -> x509.KeyUsage:
+def _key_usage(usages: Sequence[str]) -> x509.KeyUsage:
     return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=enciphers_keys,
+        digital_signature="digital signature" in usages,
+        key_encipherment="key encipherment" in usages,
         key_cert_sign=False,
         crl_sign=False,
         content_commitment=False,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -34,10 +35,10 @@ class Step:
 
 def step(csr: Obj, node: Obj | None, authority: Authority | None, now: float) -> Step:
     """The next step of a request. `node` is the node that it names, if there is one."""
-    expires = _expiry(csr)
-    if now >= expires:
+    expires = expiry(csr)
+    if expires is not None and now >= expires:
         return Step(remove=True)
-    later = Step(after=expires - now)
+    later = Step(after=None if expires is None else expires - now)
     spec, status = csr.get("spec") or {}, csr.get("status") or {}
     given = status.get("conditions") or []
     signer = str(spec.get("signerName"))
@@ -79,13 +80,34 @@ def node_name(csr: Obj) -> str:
     return names.common_name.removeprefix(prefix) if names.common_name.startswith(prefix) else ""
 
 
-def _expiry(csr: Obj) -> float:
+def expiry(csr: Obj) -> float | None:
+    """When a request is removed, in seconds since the epoch: an hour after it was answered, a day after it was made
+    where nobody has, and at the latest when what was issued holds no more. None for one that was approved and waits for
+    its signer: that is kept."""
     status = csr.get("status") or {}
-    settled = bool(status.get("certificate")) or any(
-        conditions.is_true(status.get("conditions"), kind) for kind in ("Denied", "Failed")
-    )
+    given: Sequence[Obj] = status.get("conditions") or ()
     created = dates.unix(csr["metadata"]["creationTimestamp"])
-    return created + (SETTLED_SECONDS if settled else PENDING_SECONDS)
+    if not given:
+        return created + PENDING_SECONDS
+    issued = _issued(str(status.get("certificate") or ""))
+    times = []
+    for each in given:
+        if each.get("type") in ("Denied", "Failed") or (each.get("type") == "Approved" and issued is not None):
+            said = each.get("lastUpdateTime")
+            times.append((dates.unix(said) if said else created) + SETTLED_SECONDS)
+    if issued:
+        times.append(issued)
+    return min(times, default=None)
+
+
+def _issued(certificate: str) -> float | None:
+    """The end of an issued certificate; 0.0 where it cannot be read, None where there is none."""
+    if not certificate:
+        return None
+    try:
+        return x509.load_pem_x509_certificate(base64.b64decode(certificate)).not_valid_after_utc.timestamp()
+    except (ValueError, binascii.Error):
+        return 0.0
 
 
 def _failed(status: Obj, reason: str, message: str, stamp: str) -> Step:

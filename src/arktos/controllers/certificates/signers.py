@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -17,10 +17,12 @@ AGENT_SERVER = "kubernetes.io/kubelet-serving"
 SIGNERS = frozenset({API_CLIENT, AGENT_CLIENT, AGENT_SERVER})
 
 NODES = "system:nodes"
+MASTERS = "system:masters"
 BOOTSTRAPPERS = "system:bootstrappers"
 _NODE_PREFIX = "system:node:"
-_CLIENT_USAGES = ({"key encipherment", "digital signature", "client auth"}, {"digital signature", "client auth"})
-_SERVER_USAGES = ({"key encipherment", "digital signature", "server auth"}, {"digital signature", "server auth"})
+_OPTIONAL = "key encipherment"
+_CLIENT_USAGES = frozenset({_OPTIONAL, "digital signature", "client auth"})
+_SERVER_USAGES = frozenset({_OPTIONAL, "digital signature", "server auth"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,9 @@ class Names:
     organizations: tuple[str, ...]
     dns: tuple[str, ...]
     addresses: tuple[str, ...]
-    others: bool
+    emails: tuple[str, ...] = ()
+    others: bool = False
+    """Whether it has alternative names of other types."""
 
     @classmethod
     def of(cls, request: x509.CertificateSigningRequest) -> Names:
@@ -41,33 +45,52 @@ class Names:
         try:
             found = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except x509.ExtensionNotFound:
-            return cls(names[0] if names else "", tuple(organizations), (), (), False)
+            return cls(names[0] if names else "", tuple(organizations), (), ())
         dns = tuple(found.get_values_for_type(x509.DNSName))
         addresses = tuple(str(address) for address in found.get_values_for_type(x509.IPAddress))
-        others = len(found) != len(dns) + len(addresses)
-        return cls(names[0] if names else "", tuple(organizations), dns, addresses, others)
+        emails = tuple(found.get_values_for_type(x509.RFC822Name))
+        others = len(found) != len(dns) + len(addresses) + len(emails)
+        return cls(names[0] if names else "", tuple(organizations), dns, addresses, emails, others)
 
 
 def objection(signer: str, names: Names, usages: Sequence[str], tenant: str) -> str:
-    """Why a signer would not sign this; "" if it would."""
-    wanted = set(usages)
+    """Why a signer would not sign this, in Kubernetes' words; "" if it would."""
     if signer == API_CLIENT:
-        if "system:masters" in names.organizations:
-            return "the group system:masters is never signed for"
-        return "" if "client auth" in wanted and "server auth" not in wanted else "usages must be those of a client"
+        if MASTERS in names.organizations:
+            return f"use of {API_CLIENT} signer with {MASTERS} group is not allowed"
+        fits = "client auth" in usages and set(usages) <= _CLIENT_USAGES
+        return "" if fits else f"usages did not match {_listed(_CLIENT_USAGES)}"
     if tenant != SYSTEM_TENANT:
         return "nodes belong to no tenant"
     if names.organizations != (NODES,):
-        return f"the organization must be {NODES}"
+        return f"subject organization is not {NODES}"
+    return _of_client(names, set(usages)) if signer == AGENT_CLIENT else _of_server(names, set(usages))
+
+
+def _of_client(names: Names, usages: set[str]) -> str:
+    for found, what in ((names.dns, "DNS"), (names.emails, "Email"), (names.addresses, "IP"), (names.others, "URI")):
+        if found:
+            return f"{what} subjectAltNames are not allowed"
     if not names.common_name.startswith(_NODE_PREFIX):
-        return f"the common name must begin with {_NODE_PREFIX}"
-    if signer == AGENT_CLIENT:
-        if names.dns or names.addresses or names.others:
-            return "a client has no alternative names"
-        return "" if wanted in _CLIENT_USAGES else "usages must be those of a client"
-    if names.others or not (names.dns or names.addresses):
-        return "a server needs DNS names or addresses, and nothing else"
-    return "" if wanted in _SERVER_USAGES else "usages must be those of a server"
+        return f"subject common name does not begin with {_NODE_PREFIX}"
+    needed = _CLIENT_USAGES - {_OPTIONAL}
+    return "" if usages | {_OPTIONAL} == _CLIENT_USAGES else f"usages did not match {_listed(needed)}"
+
+
+def _of_server(names: Names, usages: set[str]) -> str:
+    if not (names.dns or names.addresses):
+        return "DNS or IP subjectAltName is required"
+    for found, what in ((names.emails, "Email"), (names.others, "URI")):
+        if found:
+            return f"{what} subjectAltNames are not allowed"
+    if usages | {_OPTIONAL} != _SERVER_USAGES:
+        return f"usages did not match {_listed(_SERVER_USAGES - {_OPTIONAL})}"
+    fits = names.common_name.startswith(_NODE_PREFIX)
+    return "" if fits else f"subject common name does not begin with {_NODE_PREFIX}"
+
+
+def _listed(usages: Collection[str]) -> str:
+    return f"[{' '.join(sorted(usages))}]"
 
 
 def approves(spec: Obj, names: Names, node: Obj | None) -> bool:
