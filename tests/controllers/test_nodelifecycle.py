@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from arktos.controllers.nodelifecycle import health
-from arktos.controllers.nodelifecycle.eviction import leaves_at
-from arktos.controllers.nodelifecycle.zones import RATE, SLOW_RATE, Zones, rate
+from arktos.controllers.nodelifecycle.eviction import arrived_at, leaves_at
+from arktos.controllers.nodelifecycle.zones import RATE, SLOW_RATE, Zones, rate, zone_of
 from arktos.model.placement import tolerates
 
 Obj = dict[str, Any]
@@ -110,11 +110,19 @@ def test_when_a_pod_leaves(tolerations: list[Obj], expected: float | None) -> No
     assert leaves_at(tolerations, [TAINT], 100.0) == expected
 
 
+def test_a_pod_that_came_after_the_taint_has_its_seconds_from_then() -> None:
+    assert leaves_at([{"operator": "Exists", "tolerationSeconds": 300}], [TAINT], 100.0, arrived=90.0) == 390.0
+    said = [{"type": "PodScheduled", "status": "True", "lastTransitionTime": "1970-01-01T00:01:30Z"}]
+    assert arrived_at({"metadata": {"creationTimestamp": BORN}, "status": {"conditions": said}}) == 90.0
+    assert arrived_at({"metadata": {"creationTimestamp": "1970-01-01T00:00:05Z"}}) == 5.0
+
+
 def test_rates() -> None:
     assert rate(9, 1) == RATE
     assert rate(0, 2) == RATE
     assert rate(2, 8) == 0.0
     assert rate(20, 80) == SLOW_RATE
+    assert rate(0, 80) == RATE  # one zone of several that is lost altogether
 
 
 def test_nodes_are_given_up_one_at_a_time_and_not_all() -> None:
@@ -124,12 +132,32 @@ def test_nodes_are_given_up_one_at_a_time_and_not_all() -> None:
     assert zones.may_give_up("z", 0.0)
     assert not zones.may_give_up("z", 5.0)
     assert zones.may_give_up("z", 10.5)
+    assert list(zones.sizes()) == [("z", 8, 2)]
     for number in range(10):
         zones.put(f"n{number}", "z", False)
-    assert not zones.may_give_up("z", 1000.0)
+    assert zones.all_lost and not zones.may_give_up("z", 1000.0)
+    zones.put("other", "y", True)
+    assert not zones.all_lost and zones.may_give_up("z", 1000.0)
+    for number in range(10):
+        zones.remove(f"n{number}")
+    assert list(zones.sizes()) == [("y", 1, 0)]
 
 
-def test_the_only_node_of_all_is_given_up() -> None:
-    zones = Zones()
-    zones.put("n1", "z", False)
-    assert zones.may_give_up("z", 0.0)
+def test_nobody_is_driven_out_where_all_are_lost() -> None:
+    one = node("Unknown")
+    one["spec"]["taints"] = health.taints(one, one["status"]["conditions"], True, BEAT)
+    assert health.is_driven_out(one["spec"]["taints"])
+    kept = health.taints(one, one["status"]["conditions"], None, NOW)
+    assert [(each["key"], each["effect"]) for each in kept] == [(health.UNREACHABLE, "NoSchedule")]
+
+
+def test_older_clients_find_their_labels() -> None:
+    new = {"kubernetes.io/os": "linux", "kubernetes.io/arch": "arm64"}
+    old = {"beta.kubernetes.io/os": "linux", "beta.kubernetes.io/arch": "arm64"}
+    assert health.lacking_labels(new) == old
+    assert health.lacking_labels(new | old) == health.lacking_labels({}) == {}
+
+
+def test_zones_are_named_as_kubernetes_names_them() -> None:
+    labels = {"topology.kubernetes.io/region": "eu", "topology.kubernetes.io/zone": "a"}
+    assert (zone_of(labels), zone_of({})) == ("eu:\x00:a", "")

@@ -21,7 +21,7 @@ def pod(name: str, tenant: str = "acme", **facts: Any) -> Cached:
     obj = {
         "metadata": meta,
         "spec": {"nodeName": facts.get("node", "")},
-        "status": {"phase": facts.get("phase", "Running")},
+        "status": {"phase": facts.get("phase", "Running"), "reason": facts.get("reason", "")},
     }
     return Cached.from_raw(POD, json.dumps(obj).encode())
 
@@ -60,8 +60,17 @@ def test_the_oldest_ended_pods_of_the_fullest_tenant_go() -> None:
     assert names(podgc.surplus(seen(*pods), 4)) == ["a0", "a1"]
 
 
+def test_evicted_pods_go_before_older_ones() -> None:
+    pods = [pod(f"a{i}", phase="Failed", born=f"2026-01-01T00:00:0{i}Z") for i in range(3)]
+    pods.append(pod("evicted", phase="Failed", born="2026-01-02T00:00:00Z", reason="Evicted"))
+    assert names(podgc.surplus(seen(*pods), 3)) == ["evicted"]
+    assert names(podgc.surplus(seen(*pods), 2)) == ["evicted", "a0"]
+
+
 def test_why_it_is_removed() -> None:
     patch = podgc.failed(pod("a"), "PodGC: node no longer exists", "2026-01-01T00:00:00Z")
     assert patch is not None and patch.body["status"]["phase"] == "Failed"
     assert patch.body["status"]["conditions"][0]["reason"] == "DeletionByPodGC"
+    silent = podgc.failed(pod("a"), "", "2026-01-01T00:00:00Z")
+    assert silent is not None and silent.body["status"] == {"phase": "Failed"}
     assert podgc.failed(pod("b", phase="Succeeded"), "x", "2026-01-01T00:00:00Z") is None

@@ -26,6 +26,7 @@ QUARANTINE = 40.0
 """Seconds that a node must have been missing before its pods are taken for orphans."""
 THRESHOLD = 12500
 """Ended pods that are kept."""
+_AT_ONCE = 32
 OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
 
 POD = registry.by_resource("pods")
@@ -51,7 +52,8 @@ def orphaned(pods: Seen, gone: Collection[str]) -> list[Cached]:
 
 
 def surplus(pods: Seen, threshold: int = THRESHOLD) -> list[Cached]:
-    """Ended pods beyond the threshold: those that are deepest in their own tenant's history, oldest first."""
+    """Ended pods beyond the threshold: those that are deepest in their own tenant's history, oldest first. Pods that a
+    node evicted have ended before all others."""
     ended: dict[str, list[tuple[Cached, PodView]]] = {}
     for cached, pod in pods:
         if pod.ended and not pod.deleting:
@@ -61,10 +63,14 @@ def surplus(pods: Seen, threshold: int = THRESHOLD) -> list[Cached]:
         return []
     ranked = []
     for mine in ended.values():
-        mine.sort(key=lambda each: (each[1].created_at, each[1].name), reverse=True)
+        mine.sort(key=lambda each: (not _evicted(each[0]), each[1].created_at, each[1].name), reverse=True)
         ranked += [(depth, pod.created_at, pod.name, cached) for depth, (cached, pod) in enumerate(mine)]
     ranked.sort(key=lambda each: (-each[0], each[1], each[2]))
     return [each[3] for each in ranked[:count]]
+
+
+def _evicted(cached: Cached) -> bool:
+    return b'"Evicted"' in cached.raw and (cached.obj().get("status") or {}).get("reason") == "Evicted"
 
 
 def missing(pods: Seen, nodes: Collection[str], since: Mapping[str, float], now: float) -> dict[str, float]:
@@ -74,13 +80,16 @@ def missing(pods: Seen, nodes: Collection[str], since: Mapping[str, float], now:
 
 
 def failed(cached: Cached, message: str, now: str) -> Patch | None:
-    """Says in a pod's status why it is removed; None for a pod that has ended by itself."""
+    """Says in a pod's status that nobody will run it any more, and with a `message` what disrupted it; None for a pod
+    that has ended by itself."""
     status = cached.obj().get("status") or {}
     if status.get("phase") in ("Succeeded", "Failed"):
         return None
-    said = conditions.put(status.get("conditions"), "DisruptionTarget", "True", "DeletionByPodGC", message, now)
-    body: Obj = {"metadata": {"uid": cached.uid}, "status": {"phase": "Failed", "conditions": said}}
-    return Patch(POD, cached.key, body, subresource="status")
+    said: Obj = {"phase": "Failed"}
+    if message:
+        found = status.get("conditions")
+        said["conditions"] = conditions.put(found, "DisruptionTarget", "True", "DeletionByPodGC", message, now)
+    return Patch(POD, cached.key, {"metadata": {"uid": cached.uid}, "status": said}, subresource="status")
 
 
 class _PodCollector:
@@ -89,6 +98,18 @@ class _PodCollector:
         self.pods = context.mirror("pods")
         self.nodes = context.mirror("nodes")
         self.missing: dict[str, float] = {}
+        self.deleted = context.metrics.counter(
+            "pod_gc_collector_force_delete_pods_total",
+            "Number of pods that are being forcefully deleted since the Pod GC Controller started.",
+            "namespace",
+            "reason",
+        )
+        self.errors = context.metrics.counter(
+            "pod_gc_collector_force_delete_pod_errors_total",
+            "Number of errors encountered when forcefully deleting the pods since the Pod GC Controller started.",
+            "namespace",
+            "reason",
+        )
 
     async def run(self) -> None:
         await self.pods.synced.wait()
@@ -102,10 +123,10 @@ class _PodCollector:
 
     async def tick(self) -> None:
         seen = [(cached, view(cached)) for cached in self.pods.items()]
-        await self._remove(surplus(seen))
-        await self._remove(terminating_out_of_service(seen, self._out_of_service()), "PodGC: node is out of service")
-        await self._remove(orphaned(seen, await self._gone(seen)), "PodGC: node no longer exists")
-        await self._remove(unscheduled_terminating(seen))
+        await self._remove(surplus(seen), "terminated")
+        await self._remove(terminating_out_of_service(seen, self._out_of_service()), "out-of-service")
+        await self._remove(orphaned(seen, await self._gone(seen)), "orphaned", "PodGC: node no longer exists")
+        await self._remove(unscheduled_terminating(seen), "unscheduled")
 
     def _out_of_service(self) -> set[str]:
         found = set()
@@ -133,18 +154,29 @@ class _PodCollector:
                 found.add(name)
         return found
 
-    async def _remove(self, pods: Sequence[Cached], message: str = "") -> None:
+    async def _remove(self, pods: Sequence[Cached], reason: str, message: str = "") -> None:
+        """One that fails keeps none of the others."""
         if not pods:
             return
         now = dates.rfc3339(dates.from_unix(self.context.wall()))
-        if message:
-            said = [patch for patch in (failed(cached, message, now) for cached in pods) if patch is not None]
-            for failure in await perform_all(self.context.client, said):
-                raise failure
-        failures = await perform_all(
-            self.context.client, [Delete(POD, cached.key, uid=cached.uid, grace=0) for cached in pods]
-        )
-        _log.info("pods_collected", pods=len(pods), failed=len(failures), reason=message)
+        rest = iter(pods)
+        failures: list[Exception] = []
+
+        async def work() -> None:
+            for cached in rest:
+                self.deleted.add(cached.namespace, reason)
+                said = failed(cached, message, now)
+                found = [] if said is None else await perform_all(self.context.client, [said])
+                last = Delete(POD, cached.key, uid=cached.uid, grace=0)
+                found = found or await perform_all(self.context.client, [last])
+                if found:
+                    self.errors.add(cached.namespace, reason)
+                    failures.extend(found)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(_AT_ONCE, len(pods))):
+                group.create_task(work())
+        _log.info("pods_collected", pods=len(pods), failed=len(failures), reason=reason)
 
 
 def build(context: Context) -> Unit:

@@ -8,12 +8,13 @@ from arktos.client import Cached, Controller, Key
 from arktos.controllers import conditions
 from arktos.controllers.actions import Delete, Patch, perform, perform_all
 from arktos.controllers.context import Context
-from arktos.controllers.nodelifecycle.eviction import driving, leaves_at
+from arktos.controllers.nodelifecycle.eviction import arrived_at, driving, leaves_at
 from arktos.controllers.pods import by_node
 from arktos.model import dates, registry
 from arktos.model.kinds import Obj
 
 POD = registry.by_resource("pods")
+_SECONDS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 30.0, 60.0, 120.0, 180.0, 240.0)
 _NO_EXECUTE = b'"NoExecute"'
 
 
@@ -29,6 +30,16 @@ class Evicting:
         self._taints: dict[str, list[Obj]] = {}
         self._since: dict[str, float] = {}
         self._scheduled: set[str] = set()
+        self._deletions = context.metrics.counter(
+            "taint_eviction_controller_pod_deletions_total",
+            "Total number of Pods deleted by TaintEvictionController since its start.",
+        )
+        self._seconds = context.metrics.histogram(
+            "taint_eviction_controller_pod_deletion_duration_seconds",
+            "Latency, in seconds, between the time when a taint effect has been activated for the Pod and its deletion "
+            "via TaintEvictionController.",
+            bounds=_SECONDS,
+        )
         self._nodes.add_handler(self._on_node)
         self.controller: Controller = context.controller("taint-eviction-controller", self._reconcile, workers=8)
         self.controller.watches(self._nodes, self._pods_on, when=_taints_concerned)
@@ -72,8 +83,10 @@ class Evicting:
             self._cancel(cached)
             return None
         now = self._context.wall()
-        at = leaves_at(pod["spec"].get("tolerations") or (), taints, self._since.setdefault(cached.uid, now))
+        since = self._since.setdefault(cached.uid, now)
+        at = leaves_at(pod["spec"].get("tolerations") or (), taints, since, arrived_at(pod))
         if at is None:
+            self._unschedule(cached)
             return None
         if at > now:
             self._scheduled.add(cached.uid)
@@ -82,10 +95,15 @@ class Evicting:
             cached, "Normal", "TaintManagerEviction", f"Marking for deletion Pod {cached.namespace}/{cached.name}"
         )
         await self._evict(cached, pod, now)
+        self._deletions.add()
+        self._seconds.add(max(0.0, self._context.wall() - at))
         return None
 
     def _cancel(self, cached: Cached) -> None:
         self._since.pop(cached.uid, None)
+        self._unschedule(cached)
+
+    def _unschedule(self, cached: Cached) -> None:
         if cached.uid in self._scheduled:
             self._scheduled.discard(cached.uid)
             message = f"Cancelling deletion of Pod {cached.namespace}/{cached.name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from arktos.controllers import conditions
 from arktos.model import dates
 from arktos.model.kinds import Obj
 from arktos.model.placement import NO_EXECUTE, tolerates
@@ -14,9 +15,10 @@ def driving(node: Obj) -> list[Obj]:
     return [taint for taint in (node.get("spec") or {}).get("taints") or () if taint.get("effect") == NO_EXECUTE]
 
 
-def leaves_at(tolerations: Sequence[Obj], taints: Sequence[Obj], since: float) -> float | None:
+def leaves_at(tolerations: Sequence[Obj], taints: Sequence[Obj], since: float, arrived: float = 0.0) -> float | None:
     """When (seconds since the epoch) the pod must leave: `since` where a taint is not tolerated, None where all are for
-    ever. The shortest toleration counts, from when its taint was added."""
+    ever. The shortest toleration counts, from when its taint was added or, if that was later, the pod came to the node
+    (`arrived`)."""
     times = []
     for taint in taints:
         fitting = [toleration for toleration in tolerations if tolerates(toleration, taint)]
@@ -25,5 +27,12 @@ def leaves_at(tolerations: Sequence[Obj], taints: Sequence[Obj], since: float) -
         seconds = [t["tolerationSeconds"] for t in fitting if t.get("tolerationSeconds") is not None]
         if seconds:
             added = taint.get("timeAdded")
-            times.append((dates.unix(added) if added else since) + max(0, min(seconds)))
+            times.append(max(dates.unix(added) if added else since, arrived) + max(0, min(seconds)))
     return min(times) if times else None
+
+
+def arrived_at(pod: Obj) -> float:
+    """When a pod was bound to its node, as far as it says so: in seconds since the epoch."""
+    scheduled = conditions.find((pod.get("status") or {}).get("conditions"), "PodScheduled") or {}
+    text = scheduled.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
+    return dates.unix(text) if text else 0.0

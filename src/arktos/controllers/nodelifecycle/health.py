@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from arktos.controllers import conditions
 from arktos.model.kinds import Obj
@@ -22,6 +22,7 @@ _PRESSURES = {
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
     "PIDPressure": "node.kubernetes.io/pid-pressure",
 }
+_LABELS = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
 _OURS = frozenset({NOT_READY, UNREACHABLE, UNSCHEDULABLE, *_PRESSURES.values()})
 
 
@@ -59,9 +60,9 @@ def silenced(node: Obj, now: str) -> list[Obj]:
     return list(found)
 
 
-def taints(node: Obj, found: Sequence[Obj], evict: bool, now: str) -> list[Obj]:
-    """The taints that these conditions call for, others kept. NoExecute on an unhealthy node comes only with `evict`
-    (it stays where it is already)."""
+def taints(node: Obj, found: Sequence[Obj], evict: bool | None, now: str) -> list[Obj]:
+    """The taints that these conditions call for, others kept. NoExecute on an unhealthy node comes only with `evict`;
+    it stays where it is already, but for `evict` None: then nobody is driven out."""
     spec = node.get("spec") or {}
     old: list[Obj] = spec.get("taints") or []
     status = ready_status(found)
@@ -69,8 +70,7 @@ def taints(node: Obj, found: Sequence[Obj], evict: bool, now: str) -> list[Obj]:
     wanted: list[tuple[str, str]] = []
     if unwell is not None:
         wanted.append((unwell, "NoSchedule"))
-        driven_out = any(t.get("effect") == "NoExecute" and t.get("key") in (NOT_READY, UNREACHABLE) for t in old)
-        if evict or driven_out:
+        if evict or (evict is not None and is_driven_out(old)):
             wanted.append((unwell, "NoExecute"))
     wanted += [(key, "NoSchedule") for name, key in _PRESSURES.items() if conditions.is_true(found, name)]
     if spec.get("unschedulable"):
@@ -78,6 +78,17 @@ def taints(node: Obj, found: Sequence[Obj], evict: bool, now: str) -> list[Obj]:
     kept = [t for t in old if not _is_ours(t) or (t.get("key", ""), t.get("effect", "")) in wanted]
     there = {(t.get("key"), t.get("effect")) for t in kept}
     return [*kept, *({"key": k, "effect": e, "timeAdded": now} for k, e in wanted if (k, e) not in there)]
+
+
+def is_driven_out(found: Sequence[Obj]) -> bool:
+    """Whether taints say that a node was given up."""
+    return any(t.get("effect") == "NoExecute" and t.get("key") in (NOT_READY, UNREACHABLE) for t in found)
+
+
+def lacking_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels by which older clients know a node's system and architecture, where they do not say the same."""
+    pairs = ((new, labels.get(new), old) for new, old in _LABELS.items())
+    return {old: value for _, value, old in pairs if value is not None and labels.get(old) != value}
 
 
 def _is_ours(taint: Obj) -> bool:

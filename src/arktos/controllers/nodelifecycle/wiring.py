@@ -10,6 +10,7 @@ from arktos.controllers.actions import Action, Patch, perform, perform_all
 from arktos.controllers.context import Context, Unit
 from arktos.controllers.nodelifecycle import health
 from arktos.controllers.nodelifecycle.evicting import Evicting
+from arktos.controllers.nodelifecycle.measuring import Measures
 from arktos.controllers.nodelifecycle.zones import Zones, zone_of
 from arktos.controllers.pods import by_node, view
 from arktos.model import dates, registry
@@ -35,6 +36,10 @@ class _NodeLifecycle:
         self.seen_at: dict[str, float] = {}
         self.beats: dict[str, str] = {}
         self.marked: set[str] = set()
+        self.known: set[str] = set()
+        self.lost = False
+        self.controller = context.controller(NAME, self.reconcile, workers=8)
+        self.measures = Measures(context.metrics, self.zones)
 
     def on_lease(self, old: Cached | None, new: Cached | None) -> None:
         """A Lease that was written is a sign of life, whatever it says."""
@@ -45,6 +50,7 @@ class _NodeLifecycle:
         if new is None:
             assert old is not None
             self.zones.remove(old.name)
+            self._all_lost()
             self.marked.discard(old.name)
             self.seen_at.pop(old.name, None)
             self.beats.pop(old.name, None)
@@ -56,11 +62,45 @@ class _NodeLifecycle:
         self.beats[new.name] = beat
         found = (node.get("status") or {}).get("conditions")
         self.zones.put(new.name, zone_of(new.labels), conditions.is_true(found, "Ready"))
+        self._all_lost()
+
+    def _all_lost(self) -> None:
+        """Where no node is heard of any more, it is us who hear nothing: nobody is driven out. Who comes back to
+        hearing gives all nodes time to be heard of."""
+        lost, self.lost = self.lost, self.zones.all_lost
+        if lost is self.lost:
+            return
+        for node in self.nodes.items():
+            if lost:
+                self.seen_at[node.name] = _now()
+            self.controller.enqueue(node.key)
+
+    def _tell_of(self, node: Cached | None, name: str) -> None:
+        """Says of nodes that come and go that they do."""
+        if (node is not None) is (name in self.known):
+            return
+        if node is not None:
+            self.known.add(name)
+            said = f"Node {name} event: Registered Node {name} in Controller"
+            self.recorder.event(node, "Normal", "RegisteredNode", said)
+        else:
+            self.known.discard(name)
+            about: Obj = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}}
+            said = f"Node {name} event: Removing Node {name} from Controller"
+            self.recorder.event(about, "Normal", "RemovingNode", said)
 
     async def reconcile(self, key: Key) -> float | None:
         cached = self.nodes.get(*key)
+        self._tell_of(cached, key[2])
         if cached is None:
             return None
+        began = _now()
+        try:
+            return await self._judge(cached)
+        finally:
+            self.measures.node_seconds.add(_now() - began)
+
+    async def _judge(self, cached: Cached) -> float | None:
         node = cached.obj()
         now = _now()
         text = dates.rfc3339(dates.from_unix(self.context.wall()))
@@ -73,6 +113,10 @@ class _NodeLifecycle:
                 found = silent
         waiting = await self._taint(cached, node, found, now, text)
         await self._mark_pods(cached, found, text)
+        lacking = health.lacking_labels(cached.labels)
+        if lacking:
+            body: Obj = {"metadata": {"uid": cached.uid, "labels": lacking}}
+            await perform(self.context.client, Patch(NODE, cached.key, body))
         if waiting:
             return _TURN
         return deadline - now + 0.01 if now < deadline else None
@@ -81,11 +125,10 @@ class _NodeLifecycle:
         """Whether the node still waits for its turn to be given up."""
         old = (node.get("spec") or {}).get("taints") or []
         unwell = health.ready_status(found) != "True"
-        driven_out = any(
-            t.get("effect") == "NoExecute" and t["key"] in (health.NOT_READY, health.UNREACHABLE) for t in old
-        )
-        evict = unwell and not driven_out and self.zones.may_give_up(zone_of(cached.labels), now)
-        new = health.taints(node, found, evict, text)
+        driven_out = health.is_driven_out(old)
+        zone = zone_of(cached.labels)
+        evict = unwell and not driven_out and self.zones.may_give_up(zone, now)
+        new = health.taints(node, found, None if self.lost else evict, text)
         if new != old:
             body: Obj = {"metadata": {"uid": cached.uid}, "spec": {"taints": new or None}}
             fresh = await self.context.client.get(NODE, cached.name)
@@ -94,6 +137,8 @@ class _NodeLifecycle:
                 return True
             body["metadata"]["resourceVersion"] = fresh["metadata"]["resourceVersion"]
             await perform(self.context.client, Patch(NODE, cached.key, body))
+            if evict:
+                self.measures.evictions.add(zone)
         return unwell and not driven_out and not evict
 
     async def _mark_pods(self, cached: Cached, found: list[Obj], text: str) -> None:
@@ -106,7 +151,7 @@ class _NodeLifecycle:
         self.recorder.event(cached, "Normal", "NodeNotReady", f"Node {cached.name} status is now: NodeNotReady")
         actions: list[Action] = []
         for pod in self.pods.by_index("node", cached.name):
-            if view(pod).ready_at is None or pod.deleting:
+            if view(pod).ready_at is None:
                 continue
             ready = {"type": "Ready", "status": "False", "lastTransitionTime": text}
             body = {"metadata": {"uid": pod.uid}, "status": {"conditions": [ready]}}
@@ -133,11 +178,12 @@ def build(context: Context) -> Unit:
     work.nodes.add_handler(work.on_node)
     work.leases.add_handler(work.on_lease)
     evicting = Evicting(context)
-    controller = context.controller(NAME, work.reconcile, workers=8)
+    controller = work.controller
     controller.watches(work.nodes).needs(work.leases).needs(work.pods)
 
     def refresh() -> None:
         evicting.refresh()
+        work.known = {node.name for node in work.nodes.items()}
         for node in work.nodes.items():
             controller.enqueue(node.key)
 
