@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import itertools
 import json
 from typing import Any
@@ -14,6 +15,8 @@ from arktos.client import Cached
 from arktos.controllers.backends import Selecting, matters, view_pod, view_service
 from arktos.controllers.endpointslice import content, mirroring, reconcile
 from arktos.controllers.endpointslice.content import Group
+from arktos.controllers.endpointslice.measuring import Measures
+from arktos.controllers.metrics import Metrics
 from arktos.model import registry
 
 Obj = dict[str, Any]
@@ -228,6 +231,42 @@ def test_a_new_slice_names_its_owner() -> None:
     assert made["ports"] == [{"name": "", "port": 80, "protocol": "TCP"}]
 
 
+def test_each_family_without_endpoints_keeps_an_empty_slice() -> None:
+    both = dataclasses.replace(OWNER, families=("IPv4", "IPv6"))
+    plan = reconcile.reconcile(both, [], [])
+    assert [(made["addressType"], made["endpoints"]) for made in plan.create] == [("IPv4", []), ("IPv6", [])]
+    server = Server()
+    server.take(plan)
+    assert server.take(reconcile.reconcile(both, [], server.slices.values())) == (0, 0, 0)
+    assert server.take(reconcile.reconcile(both, [group(range(2))], server.slices.values())) == (0, 1, 0)
+    assert sorted(each["addressType"] for each in server.slices.values()) == ["IPv4", "IPv6"]
+    nobody = dataclasses.replace(OWNER, families=())
+    assert server.take(reconcile.reconcile(nobody, [], server.slices.values())) == (0, 0, 2)
+
+
+def test_what_came_and_went_is_counted() -> None:
+    numbers = Metrics()
+    measures = Measures(numbers, "endpoint_slice_controller")
+    server, key = Server(), ("acme", "default", "web")
+
+    def want(*wanted: Group) -> None:
+        slices = list(server.slices.values())
+        plan = reconcile.reconcile(OWNER, wanted, slices)
+        server.take(plan)
+        measures.synced(key, wanted, len(slices), plan)
+
+    want(group(range(150)))
+    want(group(range(100, 160)))
+    text = numbers.render("")[0].decode()
+    assert 'endpoint_slice_controller_changes{operation="create"} 2.0' in text
+    assert "endpoint_slice_controller_endpoints_added_per_sync_sum 160.0" in text
+    assert "endpoint_slice_controller_endpoints_removed_per_sync_sum 100.0" in text
+    assert "endpoint_slice_controller_endpoints_desired 60.0" in text
+    assert f"endpoint_slice_controller_num_endpoint_slices {len(server.slices)}.0" in text
+    measures.forget(key)
+    assert "endpoint_slice_controller_endpoints_desired 0.0" in numbers.render("")[0].decode()
+
+
 worlds = st.lists(
     st.dictionaries(st.sampled_from([80, 81, 82]), st.sets(st.integers(0, 60), max_size=45), max_size=3),
     min_size=1,
@@ -266,7 +305,8 @@ def test_endpoints_written_by_hand_are_copied() -> None:
         "notReadyAddresses": [{"ip": "192.0.2.2", "hostname": "b"}],
         "ports": [{"port": 443, "name": "https"}],
     }
-    (found,) = mirroring.groups({"metadata": {}, "subsets": [subset]})
+    (found,), skipped = mirroring.groups({"metadata": {}, "subsets": [subset]})
+    assert skipped == (0, 0)
     assert found.ports == (("https", 443, "TCP", None),)
     assert found.endpoints == [
         {"addresses": ["192.0.2.1"], "conditions": {"ready": True}, "nodeName": "n1"},
@@ -275,3 +315,20 @@ def test_endpoints_written_by_hand_are_copied() -> None:
     assert not mirroring.mirrored({"metadata": {"labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}}})
     assert not mirroring.mirrored({"metadata": {"annotations": {"control-plane.alpha.kubernetes.io/leader": "x"}}})
     assert mirroring.mirrored({"metadata": {}})
+
+
+def test_what_is_not_copied_is_counted() -> None:
+    many = [{"ip": f"10.0.{number // 250}.{number % 250}"} for number in range(1003)]
+    subset = {"addresses": [{"ip": "none"}, *many], "ports": [{"port": 443}]}
+    (found,), skipped = mirroring.groups({"metadata": {}, "subsets": [subset]})
+    assert (len(found.endpoints), skipped) == (1000, (1, 3))
+
+
+def test_a_copy_has_the_annotations_of_what_it_copies() -> None:
+    server, owner = Server(), dataclasses.replace(OWNER, families=(), annotations={"a": "b"})
+    server.take(reconcile.reconcile(owner, [group(range(1))], []))
+    (only,) = server.slices.values()
+    assert only["metadata"]["annotations"] == {"a": "b"}
+    assert server.take(reconcile.reconcile(owner, [group(range(1))], server.slices.values())) == (0, 0, 0)
+    other = dataclasses.replace(owner, annotations={})
+    assert server.take(reconcile.reconcile(other, [group(range(1))], server.slices.values())) == (0, 1, 0)

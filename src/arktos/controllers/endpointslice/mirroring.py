@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import time
+from typing import Any, NamedTuple
 
 from arktos.client import Cached, Key
 from arktos.controllers import owners
@@ -17,6 +18,10 @@ NAME = "endpointslicemirroring"
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
+_MEASURED = "endpoint_slice_mirroring_controller"
+_NOT_COPIED = frozenset(
+    {"endpoints.kubernetes.io/last-change-trigger-time", "kubectl.kubernetes.io/last-applied-configuration"}
+)
 PER_SUBSET = 1000
 """Addresses of a subset that are copied."""
 
@@ -30,20 +35,37 @@ def mirrored(endpoints: Obj) -> bool:
     return labels.get(SKIP) != "true" and LEADER not in notes
 
 
-def groups(endpoints: Obj) -> list[content.Group]:
-    """The endpoints that Endpoints say, by address family and ports."""
+class Skipped(NamedTuple):
+    """Addresses that are not copied: those that are none, and those beyond what a subset may have."""
+
+    invalid: int
+    surplus: int
+
+
+def groups(endpoints: Obj) -> tuple[list[content.Group], Skipped]:
+    """The endpoints that Endpoints say, by address family and ports; what is said twice counts once."""
     found: dict[tuple[str, content.Ports], content.Group] = {}
+    seen: set[tuple[content.Ports, reconcile.Identity]] = set()
+    invalid = surplus = 0
     for subset in endpoints.get("subsets") or ():
-        ports = content.ports_of(subset)
+        ports, copied = content.ports_of(subset), 0
         listed: list[tuple[dict[str, Any], bool]] = [(each, True) for each in subset.get("addresses") or ()]
         listed += [(each, False) for each in subset.get("notReadyAddresses") or ()]
-        for address, ready in listed[:PER_SUBSET]:
+        for address, ready in listed:
             text = canonical(address.get("ip") or "")
-            if text:
-                family = family_of(text)
-                group = found.setdefault((family, ports), content.Group(family, ports))
-                group.endpoints.append(_endpoint(address, text, ready))
-    return list(found.values())
+            if copied >= PER_SUBSET:
+                surplus += 1
+            elif not text:
+                invalid += 1
+            else:
+                copied += 1
+                endpoint = _endpoint(address, text, ready)
+                mark = (ports, reconcile.identity(endpoint))
+                if mark not in seen:
+                    seen.add(mark)
+                    family = family_of(text)
+                    found.setdefault((family, ports), content.Group(family, ports)).endpoints.append(endpoint)
+    return list(found.values()), Skipped(invalid, surplus)
 
 
 def _endpoint(address: Obj, text: str, ready: bool) -> Obj:
@@ -58,7 +80,18 @@ class _Mirroring:
     def __init__(self, context: Context) -> None:
         self.services = context.mirror("services")
         self.endpoints = context.mirror("endpoints")
-        self.slices = Slices(context, MANAGER, "endpoint-slice-mirroring-controller")
+        self.slices = Slices(context, MANAGER, "endpoint-slice-mirroring-controller", _MEASURED)
+        self.skipped = context.metrics.histogram(
+            f"{_MEASURED}_addresses_skipped_per_sync",
+            "Number of addresses skipped on each Endpoints sync due to being invalid or exceeding "
+            "MaxEndpointsPerSubset",
+            bounds=tuple(float(2**power) for power in range(1, 16)),
+        )
+        self.seconds = context.metrics.histogram(
+            f"{_MEASURED}_endpoints_sync_duration",
+            "Duration of syncEndpoints() in seconds",
+            bounds=tuple(0.001 * 2**power for power in range(15)),
+        )
 
     def _source(self, key: Key) -> Cached | None:
         """The Endpoints to copy, None for none."""
@@ -72,18 +105,38 @@ class _Mirroring:
     async def reconcile(self, key: Key) -> None:
         if not self.slices.writes.seen(key):
             return
+        began = time.monotonic()
         source = self._source(key)
         if source is None:
+            self.slices.measures.forget(key)
             for each in self.slices.of(key):
                 if not each.deleting:
                     await self.slices.remove(key, {"name": each.name, "uid": each.uid})
             return
+        notes = source.obj()["metadata"].get("annotations") or {}
         owner = reconcile.Owner(
             *key,
             labels=reconcile.labels_of(source.labels, key[2], MANAGER, False),
             reference=owners.managing(ENDPOINTS, {"metadata": {"name": key[2], "uid": source.uid}}),
+            families=(),
+            annotations={name: value for name, value in notes.items() if name not in _NOT_COPIED},
         )
-        await self.slices.make(key, source, owner, groups(source.obj()))
+        wanted, skipped = groups(source.obj())
+        self._tell(source, skipped)
+        await self.slices.make(key, source, owner, wanted)
+        self.seconds.add(time.monotonic() - began)
+
+    def _tell(self, source: Cached, skipped: Skipped) -> None:
+        self.skipped.add(sum(skipped))
+        if skipped.invalid:
+            said = f"Skipped {skipped.invalid} invalid IP addresses when mirroring to EndpointSlices"
+            self.slices.recorder.event(source, "Warning", "InvalidIPAddress", said)
+        if skipped.surplus:
+            said = (
+                f"A max of {PER_SUBSET} addresses can be mirrored to EndpointSlices per Endpoints subset. "
+                f"{skipped.surplus} addresses were skipped"
+            )
+            self.slices.recorder.event(source, "Warning", "TooManyAddressesToMirror", said)
 
 
 def build(context: Context) -> Unit:

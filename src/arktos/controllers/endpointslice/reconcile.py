@@ -29,22 +29,27 @@ Identity = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """For whom slices are made: their labels (complete), reference, and the service's name."""
+    """For whom slices are made: their labels (complete), reference, and the service's name. Each of `families` that has
+    no endpoints keeps one empty slice. `annotations` are those that slices must have, None where nobody cares."""
 
     tenant: str
     namespace: str
     name: str
     labels: Mapping[str, str]
     reference: Obj
+    families: tuple[str, ...] = ("IPv4",)
+    annotations: Mapping[str, str] | None = None
 
 
 @dataclass(slots=True)
 class Plan:
-    """Whole objects to create and update, and slices to delete."""
+    """Whole objects to create and update, and slices to delete. `added` and `removed` are endpoints."""
 
     create: list[Obj] = field(default_factory=list)
     update: list[Obj] = field(default_factory=list)
     delete: list[Obj] = field(default_factory=list)
+    added: int = 0
+    removed: int = 0
 
 
 def labels_of(own: Mapping[str, str], name: str, manager: str, headless: bool) -> dict[str, str]:
@@ -68,7 +73,7 @@ def identity(endpoint: Obj) -> Identity:
 
 def reconcile(owner: Owner, wanted: Sequence[Group], slices: Iterable[Obj], per_slice: int = PER_SLICE) -> Plan:
     """From what is wanted and the slices that exist (none of them being deleted). Afterwards every wanted endpoint is
-    in exactly one slice. A service without endpoints keeps one empty slice."""
+    in exactly one slice. A service without endpoints of one of its families keeps one empty slice of it."""
     plan = Plan()
     mine: dict[tuple[str, Ports], list[Obj]] = {}
     for each in slices:
@@ -76,9 +81,11 @@ def reconcile(owner: Owner, wanted: Sequence[Group], slices: Iterable[Obj], per_
     for group in wanted:
         _fit(owner, group, mine.pop((group.family, group.ports), []), per_slice, plan)
     left = [each for rest in mine.values() for each in rest]
-    families = {group.family for group in wanted}
-    if not families and not plan.create and not plan.update:
-        left = _keep_placeholder(owner, left, plan)
+    plan.removed += sum(len(each.get("endpoints") or ()) for each in left)
+    has = {group.family for group in wanted}
+    for family in owner.families:
+        if family not in has:
+            left = _keep_placeholder(owner, family, left, plan)
     plan.delete += left
     _reuse(plan)
     return plan
@@ -90,11 +97,13 @@ def _fit(owner: Owner, group: Group, slices: list[Obj], per_slice: int, plan: Pl
     writing: list[Obj] = []
     for each in sorted(slices, key=lambda found: found["metadata"]["name"]):
         kept, same = _kept(each, missing)
+        plan.removed += len(each.get("endpoints") or ()) - len(kept)
         if same and _proper(each, owner):
             untouched.append(each)
         else:
             writing.append({**each, "endpoints": kept})
     rest = list(missing.values())
+    plan.added += len(rest)
     # Those that an update leaves empty come last: they are deleted if nothing needs them.
     for each in sorted(writing, key=lambda slice_: -len(slice_["endpoints"])):
         room = max(per_slice - len(each["endpoints"]), 0)
@@ -130,12 +139,18 @@ def _kept(each: Obj, missing: dict[Identity, Obj]) -> tuple[list[Obj], bool]:
 
 def _proper(each: Obj, owner: Owner) -> bool:
     meta = each["metadata"]
+    if owner.annotations is not None and (meta.get("annotations") or {}) != owner.annotations:
+        return False
     return (meta.get("labels") or {}) == owner.labels and owner.reference in (meta.get("ownerReferences") or ())
 
 
 def _dressed(each: Obj, owner: Owner) -> Obj:
     meta = {**each["metadata"], "labels": dict(owner.labels), "ownerReferences": [owner.reference]}
-    return {**each, "metadata": meta}
+    return {**each, "metadata": meta | _annotated(owner)}
+
+
+def _annotated(owner: Owner) -> Obj:
+    return {} if owner.annotations is None else {"annotations": dict(owner.annotations)}
 
 
 def _new(owner: Owner, family: str, ports: Ports, endpoints: list[Obj]) -> Obj:
@@ -148,6 +163,7 @@ def _new(owner: Owner, family: str, ports: Ports, endpoints: list[Obj]) -> Obj:
             "tenant": owner.tenant,
             "labels": dict(owner.labels),
             "ownerReferences": [owner.reference],
+            **_annotated(owner),
         },
         "addressType": family,
         "endpoints": endpoints,
@@ -155,12 +171,13 @@ def _new(owner: Owner, family: str, ports: Ports, endpoints: list[Obj]) -> Obj:
     }
 
 
-def _keep_placeholder(owner: Owner, left: list[Obj], plan: Plan) -> list[Obj]:
+def _keep_placeholder(owner: Owner, family: str, left: list[Obj], plan: Plan) -> list[Obj]:
     """One empty slice says that somebody has looked. The slices that may go."""
     for each in left:
-        if not each.get("endpoints") and not each.get("ports") and _proper(each, owner):
+        plain = each.get("addressType") == family and not each.get("endpoints") and not each.get("ports")
+        if plain and _proper(each, owner):
             return [other for other in left if other is not each]
-    plan.create.append(_new(owner, "IPv4", (), []))
+    plan.create.append(_new(owner, family, (), []))
     return left
 
 

@@ -10,11 +10,12 @@ from arktos.controllers.actions import Create, Delete, Replace, into_the_ending,
 from arktos.controllers.backends import ZONE, Selecting, ServiceView, matters, view_pod, view_service
 from arktos.controllers.context import Context, Sharing, Unit
 from arktos.controllers.endpointslice import content, reconcile
+from arktos.controllers.endpointslice.measuring import Measures
 from arktos.controllers.freshness import OwnWrites
 from arktos.controllers.pods import by_node
 from arktos.model import registry
 from arktos.model.kinds import Obj
-from arktos.model.status import ApiError, NotFound
+from arktos.model.status import ApiError, Conflict, NotFound
 
 NAME = "endpointslice"
 MANAGER = "endpointslice-controller.k8s.io"
@@ -33,13 +34,14 @@ def by_service(cached: Cached) -> Iterable[str]:
 class Slices:
     """The slices that one manager looks after: finds them, and does what a plan says."""
 
-    def __init__(self, context: Context, manager: str, component: str) -> None:
+    def __init__(self, context: Context, manager: str, component: str, measured: str) -> None:
         self.client = context.client
         self.manager = manager
         self.mirror = context.mirror(SLICE.resource)
         self.mirror.add_index(_BY_SERVICE, by_service)
         self.writes = OwnWrites(self.mirror)
         self.recorder = context.recorder(component)
+        self.measures = Measures(context.metrics, measured)
 
     def key(self, cached: Cached) -> Iterable[Key]:
         """The service of a slice that is ours: a map function."""
@@ -66,6 +68,7 @@ class Slices:
                 f"Error updating Endpoint Slices for Service {key[1]}/{key[2]}: {error}",
             )
             raise
+        self.measures.synced(key, wanted, len(slices), plan)
 
     async def _perform(self, key: Key, plan: reconcile.Plan) -> None:
         # Creations first: an endpoint that moves is rather told twice than not at all.
@@ -90,7 +93,16 @@ class _EndpointSlices:
         self.pods = context.mirror("pods")
         self.nodes = context.mirror("nodes")
         self.pods.add_index(_BY_NODE, by_node)
-        self.slices = Slices(context, MANAGER, "endpoint-slice-controller")
+        self.slices = Slices(context, MANAGER, "endpoint-slice-controller", "endpoint_slice_controller")
+        self.syncs = context.metrics.counter(
+            "endpoint_slice_controller_syncs", "Number of EndpointSlice syncs", "result"
+        )
+        self.spread: dict[Key, str] = {}
+        self.spreads = context.metrics.gauge(
+            "endpoint_slice_controller_services_count_by_traffic_distribution",
+            "Number of Services using some specific trafficDistribution",
+            "traffic_distribution",
+        )
         self.selecting = Selecting()
         self.services.add_handler(self.selecting.changed)
 
@@ -108,18 +120,42 @@ class _EndpointSlices:
         if cached is None:
             # What it owned is collected with it.
             self.slices.writes.forget(key)
+            self.slices.measures.forget(key)
+            self._spread(key, "")
             return
         if cached.deleting or not self.slices.writes.seen(key):
             return
         service = view_service(cached)
+        self._spread(key, service.distribution)
         if service.selector is None:
             return
         owner = reconcile.Owner(
             *key,
             labels=reconcile.labels_of(service.labels, key[2], MANAGER, service.headless),
             reference=owners.managing(SERVICE, {"metadata": {"name": key[2], "uid": cached.uid}}),
+            families=service.families,
         )
         await self.slices.make(key, cached, owner, self._wanted(service, service.selector))
+
+    def _spread(self, key: Key, distribution: str) -> None:
+        """Counts services by their `trafficDistribution`."""
+        before = self.spread.get(key, "")
+        if before == distribution:
+            return
+        self.spread[key] = distribution
+        for name, by in ((before, -1), (distribution, 1)):
+            if name:
+                self.spreads.set(self.spreads.values.get((name,), 0.0) + by, name)
+        if not distribution:
+            del self.spread[key]
+
+    async def counted(self, key: Key) -> None:
+        try:
+            await self.reconcile(key)
+        except Exception as error:
+            self.syncs.add("stale" if isinstance(error, Conflict) else "error")
+            raise
+        self.syncs.add("success")
 
     def _wanted(self, service: ServiceView, selector: dict[str, str]) -> list[content.Group]:
         tenant, namespace, _ = service.key
@@ -135,7 +171,7 @@ class _EndpointSlices:
 
 def build(context: Context) -> Unit:
     work = _EndpointSlices(context)
-    controller = context.controller(NAME, work.reconcile, workers=16, backoff=(1.0, 1000.0))
+    controller = context.controller(NAME, work.counted, workers=16, backoff=(1.0, 1000.0))
     controller.watches(work.services)
     controller.watches(work.pods, work.selecting.keys, when=matters)
     controller.watches(work.nodes, work.on_node, when=work.zone_matters)
