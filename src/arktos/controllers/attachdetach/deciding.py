@@ -35,7 +35,8 @@ class World:
 @dataclass(slots=True)
 class Steps:
     """`attach` are nodes. `detach` are attachments that go, each with why it is forced ("" if it is not); `unwanted`
-    the nodes where one is in the way. `again` is when to look again (seconds). Events are (pod, type, reason, message); `told` is what was spoken of, now or before, and holds still."""
+    the nodes where one is in the way. `again` is when to look again (seconds). Events are (pod, type, reason,
+    message); `told` is what was spoken of, now or before, and holds still."""
 
     attach: list[str] = field(default_factory=list)
     detach: list[tuple[Obj, str]] = field(default_factory=list)
