@@ -73,7 +73,9 @@ async def test_epochs_count_losses_and_nobody_else_counts_them(api: Any) -> None
     assert await epoch(rangeStart=1000, controllerKey=2000) == 4
 
 
-@pytest.mark.parametrize("verb", ["create", "update", "patch", "status", "delete", "collection", "binding", "scale"])
+@pytest.mark.parametrize(
+    "verb", ["create", "update", "patch", "status", "delete", "collection", "binding", "scale", "eviction", "cast"]
+)
 async def test_every_verb_is_fenced(api: Any, verb: str) -> None:
     made = (await api.post(CIS, instance("a", 0, 100))).ok(201)
     (await api.post(CMS, api.config_map("one", k="v"))).ok(201)
@@ -83,8 +85,16 @@ async def test_every_verb_is_fenced(api: Any, verb: str) -> None:
     workload = {"metadata": {"name": "w"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": template}}
     (await api.post("/apis/apps/v1/namespaces/default/replicasets", workload)).ok(201)
 
+    alike = {"metadata": {"generateName": "alike-"}, "spec": pod["spec"]}
+    for _ in range(3):
+        (await api.post(PODS, alike)).ok(201)
+
     async def write(headers: dict[str, str]) -> Any:
         match verb:
+            case "cast":
+                return await api.post(PODS, alike, headers=headers)
+            case "eviction":
+                return await api.post(f"{PODS}/p/eviction", {"metadata": {"name": "p"}}, headers=headers)
             case "create":
                 return await api.post(CMS, {"metadata": {"generateName": "x-"}}, headers=headers)
             case "update":
@@ -118,6 +128,29 @@ async def test_every_verb_is_fenced(api: Any, verb: str) -> None:
     (await write({"arktos-range": "key=1"})).refused(400, "Arktos-Range")
     (await write(under(made, key=101))).refused(400, "within")
     assert (await write(under(made))).code < 300
+
+
+async def test_an_instance_stays_on_its_ring(api: Any) -> None:
+    """Its range is compared with those of its own ring only when it grows."""
+    for kind in ("ReplicaSet", "Deployment"):
+        (await api.post(CIS, {**instance(kind.lower(), 0, LARGEST), "controllerType": kind})).ok(201)
+    (await api.patch(f"{CIS}/deployment", {"controllerType": "ReplicaSet"})).refused(422, "controllerType")
+
+
+async def test_a_namesake_inherits_no_tenure(api: Any) -> None:
+    made = (await api.post(CIS, instance("a", 0, 100))).ok(201)
+    (await api.delete(f"{CIS}/a")).ok()
+    again = (await api.post(CIS, instance("a", 0, 100))).ok(201)
+    assert again["epoch"] == made["epoch"]
+    (await api.post(CMS, api.config_map("one"), headers=under(made))).refused(409, "is over")
+    (await api.post(CMS, api.config_map("one"), headers=under(again))).ok(201)
+
+
+async def test_a_dry_run_is_fenced(api: Any) -> None:
+    made = (await api.post(CIS, instance("a", 0, 100))).ok(201)
+    path = f"{CMS}?dryRun=All"
+    (await api.post(path, api.config_map("one"), headers=under(made, epoch=2))).refused(409, "is over")
+    (await api.post(path, api.config_map("one"), headers=under(made))).ok(201)
 
 
 async def test_a_tenure_ends_with_the_lock_the_loss_and_the_instance(api: Any) -> None:

@@ -10,7 +10,7 @@ import itertools
 import uuid
 from collections.abc import Awaitable
 
-from arktos.apiserver import encodings
+from arktos.apiserver import encodings, ranges
 from arktos.apiserver.aggregation.aggregator import Aggregator
 from arktos.apiserver.audit.policy import Subject
 from arktos.apiserver.audit.trail import Auditor, Trail, audit_id
@@ -263,6 +263,7 @@ class Dispatcher:
         extension = aggregator.find(tenant, info.group, info.version) if aggregator is not None else None
         if aggregator is None or extension is None:
             raise NotFound("the server could not find the requested resource")
+        ranges.standing(request, user, self._reader.store)
         return aggregator.forward(extension, request, user)
 
     def _kind(self, request: Request, info: RequestInfo, tenant: str, verb: str) -> Kind | None:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from arktos.apiserver.authn import SUBPROTOCOL
+from arktos.model import hashranges
 from arktos.model.status import BadRequest
 from arktos.wire import logs
 from arktos.wire.exchange import ConnectionFailed, Exchange, begin
@@ -35,7 +36,9 @@ HOP_BY_HOP = frozenset(
 )
 _CREDENTIALS = frozenset({"authorization", "x-remote-user", "x-remote-uid", "x-remote-group"})
 _CREDENTIAL_PREFIXES = ("impersonate-", "x-remote-extra-")
-_OURS = frozenset({"host", "content-length", "expect", "sec-websocket-protocol", "x-forwarded-for"})
+_OURS = frozenset(
+    {"host", "content-length", "expect", "sec-websocket-protocol", "x-forwarded-for", hashranges.HEADER.lower()}
+)
 _WHOLE = 256 * 1024
 """Bytes up to which an answer whose length is known is answered in one piece."""
 

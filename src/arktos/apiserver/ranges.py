@@ -14,6 +14,7 @@ from arktos.apiserver.admission import Attempt, Effects
 from arktos.apiserver.audit.trail import Trail
 from arktos.apiserver.call import Call
 from arktos.apiserver.encoding import decode
+from arktos.apiserver.identity import User
 from arktos.model import hashranges
 from arktos.model.hashranges import RangeTaken, Tenure
 from arktos.model.kinds import SYSTEM_TENANT, Obj
@@ -32,6 +33,7 @@ from arktos.store.records import (
     Store,
     Write,
 )
+from arktos.wire.http import Request
 
 INSTANCES = "controllerinstances"
 TAKEN = "controllerranges.internal"
@@ -60,7 +62,7 @@ class Ranges:
         """Controllers write many objects under one tenure, between two renewals of the instance."""
         known = self._known.get(text)
         if known is not None and call.user.is_system and known[0] is self._store.get(known[1].key):
-            _note(call, text)
+            _note(call.request, text)
             return known[1]
         [condition] = conditions(call, self._store)
         if len(self._known) >= _MOST:
@@ -101,10 +103,16 @@ class Ranges:
 def conditions(call: Call, store: Store) -> list[Precondition]:
     """What a commit must check for the tenure that a call names, none if it names none. StaleRange where it is over
     already; Forbidden for a tenant's user, whom the ring is no business of."""
-    text = call.request.headers.get(_HEADER)
+    return standing(call.request, call.user, store)
+
+
+def standing(request: Request, user: User, store: Store) -> list[Precondition]:
+    """As `conditions`, for a request that is no call of this server's own: what is passed on is committed elsewhere, so
+    its tenure can be checked only as it goes."""
+    text = request.headers.get(_HEADER)
     if text is None:
         return []
-    if call.user.tenant != SYSTEM_TENANT:
+    if user.tenant != SYSTEM_TENANT:
         raise Forbidden(f"only users of the tenant {SYSTEM_TENANT} may write under the header {hashranges.HEADER}")
     tenure = hashranges.parse(text)
     key = Key(INSTANCES, SYSTEM_TENANT, "", tenure.name)
@@ -112,13 +120,13 @@ def conditions(call: Call, store: Store) -> list[Precondition]:
     if record is None or record.header.uid != tenure.uid or record.header.fields.get(EPOCH) != str(tenure.epoch):
         raise stale_range(tenure.name)
     _check_range(tenure, decode(record))
-    _note(call, text)
+    _note(request, text)
     return [FieldIs(key, tenure.uid, EPOCH, str(tenure.epoch))]
 
 
-def _note(call: Call, text: str) -> None:
-    if isinstance(call.request.about, Trail):
-        call.request.about.annotate(ANNOTATION, text)
+def _note(request: Request, text: str) -> None:
+    if isinstance(request.about, Trail):
+        request.about.annotate(ANNOTATION, text)
 
 
 def _check_range(tenure: Tenure, instance: Obj) -> None:

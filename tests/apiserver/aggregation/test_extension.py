@@ -266,11 +266,44 @@ def test_an_extension_is_told_who_asks_and_by_nobody_else(system: System, regist
     assert registered.asked[-1][1] == f"{path}?limit=3"
 
 
+def test_what_is_passed_on_is_fenced_and_names_no_tenure(system: System, registered: Extension) -> None:
+    body = {
+        "apiVersion": "v1",
+        "kind": "ControllerInstance",
+        "metadata": {"name": "ci-ext"},
+        "controllerType": "Probe",
+        "rangeStart": 0,
+        "controllerKey": 9,
+        "workloadNum": 0,
+    }
+    made = json.loads(system.admin("create", "-o", "json", "-f", "-", input=json.dumps(body)))
+    path = f"/apis/{GROUP}/v1/namespaces/ext/gauges"
+
+    def create(tenant: str, epoch: int) -> tuple[int, dict[str, Any]]:
+        certificate, key = _files(system, tenant)
+        uid = made["metadata"]["uid"]
+        tenure = f"Arktos-Range: type=Probe;instance=ci-ext;uid={uid};epoch={epoch};range=0-9;key=3"
+        command = ["curl", "-sk", "--cert", certificate, "--key", key, "-H", tenure, "-d", "{}", "-w", "\n%{http_code}"]
+        done = subprocess.run([*command, f"{system.url}/tenants/acme{path}"], check=True, capture_output=True)
+        answer, _, code = done.stdout.rpartition(b"\n")
+        return int(code), json.loads(answer)
+
+    before = len(registered.asked)
+    code, answer = create("system", made["epoch"] + 1)
+    assert (code, answer["reason"]) == (409, "StaleRange")
+    assert create("acme", made["epoch"])[0] == 403
+    assert path not in [asked for _, asked, _, _ in registered.asked[before:]]
+    assert create("system", made["epoch"])[0] == 201
+    assert "arktos-range" not in registered.last(path)
+
+
 def _files(system: System, tenant: str) -> tuple[str, str]:
     """A tenant's certificate and key as files."""
     import yaml
 
-    user = yaml.safe_load(system.settings.layout.tenant_kubeconfig(tenant).read_text())["users"][0]["user"]
+    layout = system.settings.layout
+    kubeconfig = layout.admin_kubeconfig if tenant == "system" else layout.tenant_kubeconfig(tenant)
+    user = yaml.safe_load(kubeconfig.read_text())["users"][0]["user"]
     found = []
     for name in ("client-certificate-data", "client-key-data"):
         path = Path(system.home) / f"{tenant}-{name}"
