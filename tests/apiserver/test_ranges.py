@@ -73,9 +73,10 @@ async def test_epochs_count_losses_and_nobody_else_counts_them(api: Any) -> None
     assert await epoch(rangeStart=1000, controllerKey=2000) == 4
 
 
-@pytest.mark.parametrize(
-    "verb", ["create", "update", "patch", "status", "delete", "collection", "binding", "scale", "eviction", "cast"]
-)
+VERBS = ["create", "update", "patch", "status", "delete", "collection", "binding", "scale", "eviction", "cast"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
 async def test_every_verb_is_fenced(api: Any, verb: str) -> None:
     made = (await api.post(CIS, instance("a", 0, 100))).ok(201)
     (await api.post(CMS, api.config_map("one", k="v"))).ok(201)
@@ -89,12 +90,14 @@ async def test_every_verb_is_fenced(api: Any, verb: str) -> None:
     for _ in range(3):
         (await api.post(PODS, alike)).ok(201)
 
+    posted = {
+        "binding": (f"{PODS}/p/binding", {"target": {"kind": "Node", "name": "n"}}),
+        "eviction": (f"{PODS}/p/eviction", {"metadata": {"name": "p"}}),
+        "cast": (PODS, alike),
+    }
+
     async def write(headers: dict[str, str]) -> Any:
         match verb:
-            case "cast":
-                return await api.post(PODS, alike, headers=headers)
-            case "eviction":
-                return await api.post(f"{PODS}/p/eviction", {"metadata": {"name": "p"}}, headers=headers)
             case "create":
                 return await api.post(CMS, {"metadata": {"generateName": "x-"}}, headers=headers)
             case "update":
@@ -108,9 +111,9 @@ async def test_every_verb_is_fenced(api: Any, verb: str) -> None:
                 return await api.delete(f"{CMS}/one", headers=headers)
             case "collection":
                 return await api.delete(CMS, headers=headers, labelSelector="!absent")
-            case "binding":
-                target = {"kind": "Node", "name": "n"}
-                return await api.post(f"{PODS}/p/binding", {"target": target}, headers=headers)
+            case "binding" | "eviction" | "cast":
+                path, body = posted[verb]
+                return await api.post(path, body, headers=headers)
             case _:
                 path = "/apis/apps/v1/namespaces/default/replicasets/w/scale"
                 return await api.patch(path, {"spec": {"replicas": random.randrange(1000)}}, headers=headers)
