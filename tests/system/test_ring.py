@@ -343,3 +343,29 @@ async def test_an_outage_of_the_server_costs_no_tenure(ring: Ring) -> None:
     await until(lambda: converged(ring, 5, 2), what="all have two pods")
     after = {each["metadata"]["uid"]: held(each) for each in await ring.instances("ReplicaSet")}
     assert after == before
+
+
+async def test_others_take_over_within_the_lease_and_a_second(ring: Ring) -> None:
+    await ring.start("a", "b")
+    await until(lambda: ring.shared_by("a", "b"), what="two share")
+    ring.signal(signal.SIGKILL, "a")
+    assert await until(lambda: ring.shared_by("b"), what="the living one has all") < ring.lease + 1
+    await ring.start("c")
+    await until(lambda: ring.shared_by("b", "c"), what="two share again")
+    ring.signal(signal.SIGTERM, "c")
+    # A hand-over is a matter of a moment: nobody waits for the lease.
+    assert await until(lambda: ring.shared_by("b"), what="the one that stays has all") < ring.lease / 2
+
+
+@pytest.mark.heavy
+async def test_eight_join_at_once_half_of_them_sleep_and_all_die(ring: Ring) -> None:
+    names = "abcdefgh"
+    await ring.start(*names)
+    await until(lambda: ring.shared_by(*names), what="eight share")
+    ring.signal(signal.SIGSTOP, *names[:4])
+    assert await until(lambda: ring.shared_by(*names[4:]), what="those awake share") < 2 * ring.lease + 1
+    ring.signal(signal.SIGCONT, *names[:4])
+    await until(lambda: ring.shared_by(*names), what="eight share again")
+    ring.signal(signal.SIGKILL, *names)
+    await ring.start("z")
+    await until(lambda: ring.shared_by("z"), what="the next one has all")
