@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import click
 
 from arktos.cli.data_dir import data_dir_option, operators_kubeconfig
 
 _EVERY = 1.0
-_COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTANCE")
+COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTANCE")
+PROCESSES = ("PROCESS", "OWNS", "WAITS", "LOAD")
 
 
 @click.command()
@@ -34,14 +34,20 @@ _COLUMNS = ("TYPE", "SHARE", "START", "END", "LOAD", "EPOCH", "PROCESS", "INSTAN
     help="How to show them.",
 )
 def ring(type: str, data_dir: Path, kubeconfig: Path | None, watch: bool, output: str) -> None:
-    """Show who works on what: the instances of all controllers, or of one TYPE (ReplicaSet)."""
+    """Show who works on what: the instances of all controllers, then a line for each process; or the instances of one
+    TYPE (ReplicaSet)."""
     from arktos.cli import ring_calls
 
     config = operators_kubeconfig(data_dir, kubeconfig)
     shown = ""
     while True:
         found = ring_calls.tenures(config, type)
-        text = ring_calls.as_json(found) if output == "json" else table([ring_calls.row(each) for each in found])
+        if output == "json":
+            text = ring_calls.as_json(found)
+        else:
+            text = table([COLUMNS, *map(ring_calls.row, found)])
+            if found and not type:
+                text += "\n\n" + table([PROCESSES, *ring_calls.by_process(found)])
         if text != shown:
             if watch and shown and output == "table" and sys.stdout.isatty():
                 click.clear()
@@ -52,12 +58,11 @@ def ring(type: str, data_dir: Path, kubeconfig: Path | None, watch: bool, output
         time.sleep(_EVERY)
 
 
-def table(rows: list[tuple[Any, ...]]) -> str:
-    """Rows under their titles, in columns as wide as what is in them."""
-    if not rows:
+def table(lines: list[tuple[str, ...]]) -> str:
+    """Lines, of which the first has the titles, in columns as wide as what is in them."""
+    if len(lines) == 1:
         return "No controller runs."
-    lines = [_COLUMNS, *(tuple(map(str, row)) for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(_COLUMNS))]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )

@@ -73,6 +73,19 @@ def as_json(found: list[Shown]) -> str:
     return json.dumps([msgspec.to_builtins(each) for each in found], indent=2)
 
 
+def by_process(found: list[Shown]) -> list[tuple[str, ...]]:
+    """A line for each process: of how many rings it owns something, in how many it waits, how busy it is in all."""
+    mine: dict[str, list[Shown]] = {}
+    for each in found:
+        mine.setdefault(each.process, []).append(each)
+    lines = []
+    for process, instances in sorted(mine.items()):
+        owning = sum(each.start is not None for each in instances)
+        load = sum(each.load for each in instances)
+        lines.append((process, str(owning), str(len(instances) - owning), str(load)))
+    return lines
+
+
 def row(each: Shown) -> tuple[str, ...]:
     """A line of the table. Hash keys are shown as 16 hexadecimal digits, so that they line up."""
     waits = each.start is None or each.end is None
