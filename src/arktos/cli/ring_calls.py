@@ -78,7 +78,7 @@ def by_process(found: list[Shown]) -> list[tuple[str, ...]]:
     mine: dict[str, list[Shown]] = {}
     for each in found:
         mine.setdefault(each.process, []).append(each)
-    lines = []
+    lines: list[tuple[str, ...]] = []
     for process, instances in sorted(mine.items()):
         owning = sum(each.start is not None for each in instances)
         load = sum(each.load for each in instances)
